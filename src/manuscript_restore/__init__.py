@@ -1,0 +1,1 @@
+"""Restore damaged manuscript pages with Vision Transformers trained on synthetic damage."""

@@ -1,0 +1,30 @@
+"""The command ``manuscript-restore``."""
+
+import sys
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
+
+
+@app.callback()
+def root() -> None:
+    """Restore damaged manuscript pages."""
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    help="Train a restorer; takes the same arguments as `python -m manuscript_restore.train`.",
+)
+def train(context: typer.Context) -> None:
+    """Hand the command line to Hydra."""
+    from manuscript_restore.train import main as train_main  # heavy: only when training
+
+    sys.argv = ["manuscript-restore train", *context.args]
+    train_main()
+
+
+def main() -> None:
+    """Console script."""
+    app()

@@ -1,0 +1,67 @@
+"""Where the configs are, and how a config section becomes an object."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from manuscript_restore.errors import UserError, check_keys
+
+
+def config_dir() -> str:
+    """Absolute path of the configs: beside the package when installed, else the repository's."""
+    packaged = Path(__file__).resolve().parent / "configs"
+    if (packaged / "train.yaml").is_file():
+        return str(packaged)
+    return str(Path(__file__).resolve().parents[2] / "configs")
+
+
+def register_resolvers() -> None:
+    """Make ``${run_dir:ckpt_path,name}`` known to the configs; needed once, before Hydra composes."""
+    OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
+
+
+def run_dir(ckpt_path: str | None, name: str) -> str:
+    """Output folder of a run: a new one, or the one of the checkpoint that is resumed."""
+    if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
+        return str(Path(ckpt_path).parent.parent)
+    return f"outputs/train/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+
+
+def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
+    """Instantiate a config section with a ``_target_``; nested sections become plain Python values or objects.
+
+    Args:
+        config: The section.
+        where: Its config key, for messages.
+        kwargs: Further arguments of the target that no config holds.
+
+    Raises:
+        UserError: A key that the target does not take, or the mistake that the target itself reports.
+    """
+    if not config.get("_target_"):
+        raise UserError(f"{where}._target_: missing; name the class to build, or choose one of the {where} group")
+    try:
+        target = get_object(config["_target_"])
+    except Exception as error:
+        raise UserError(f"{where}._target_={config['_target_']}: cannot be imported ({error})") from error
+    check_keys(target, [str(key) for key in config if not str(key).startswith("_")], where)
+    try:
+        return instantiate(config, **kwargs, _convert_="all")
+    except InstantiationException as error:
+        mistake = _user_error(error)
+        if mistake is None:
+            raise
+        raise mistake from error
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """The `UserError` in a chain of causes, if there is one: Hydra wraps what a target raises."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__
+    return None

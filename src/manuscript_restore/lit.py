@@ -1,0 +1,144 @@
+"""The LightningModule: one restorer, one loss, the metrics, the optimiser and its schedule."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from manuscript_restore.errors import UserError, check_keys
+from manuscript_restore.images import quantize
+from manuscript_restore.losses import CombinedLoss
+from manuscript_restore.metrics import RestorationMetrics
+from manuscript_restore.models import Restorer
+
+Batch = Mapping[str, Any]
+
+
+class RestorationModule(L.LightningModule):
+    """Learns degraded → clean.
+
+    A batch holds ``degraded`` and ``clean``, both (B, 3, H, W) in [0, 1]. Validation and test score pictures
+    rounded to 8 bits, as a file would hold them, and the degraded input beside them.
+
+    Args:
+        model: Arguments of `Restorer`.
+        loss: Arguments of `CombinedLoss`.
+        optimizer: ``lr``, ``weight_decay``, ``min_lr`` (end of the cosine) and ``warmup_steps``.
+        train_metrics_every: Training metrics are computed every so many batches.
+        seed: Seed of what the network draws while it trains (stochastic depth).
+    """
+
+    def __init__(
+        self,
+        *,
+        model: dict[str, Any],
+        loss: dict[str, Any],
+        optimizer: dict[str, Any],
+        train_metrics_every: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        check_keys(Restorer, model, "model")
+        check_keys(CombinedLoss, loss, "loss")
+        check_keys(cosine_with_warmup, set(optimizer) - {"weight_decay"}, "optimizer")
+        if train_metrics_every < 1:
+            raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
+        self.restorer = Restorer(**model)
+        self.loss = CombinedLoss(**loss)
+        self.train_metrics = RestorationMetrics("train/")
+        self.val_metrics = RestorationMetrics("val/")
+        self.val_input_metrics = RestorationMetrics("val/input_")
+        self.test_metrics = RestorationMetrics("test/")
+        self.test_input_metrics = RestorationMetrics("test/input_")
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Restore (B, 3, H, W) in [0, 1]."""
+        restored: Tensor = self.restorer(degraded)
+        return restored
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Key the global generator to the step, so that a resumed run draws what the straight one drew."""
+        torch.manual_seed((self.hparams["seed"] * 1_000_003 + self.global_step) * 997 + self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; every term of the loss is logged."""
+        restored = self(batch["degraded"])
+        terms = self.loss(restored, batch["clean"])
+        self.log_dict({f"train/{name}": term for name, term in terms.items()})
+        self.log("train/loss_bar", terms["loss"], prog_bar=True, logger=False)
+        if batch_idx % self.hparams["train_metrics_every"] == 0:
+            self.train_metrics(restored.detach().float(), batch["clean"])
+            self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
+        loss: Tensor = terms["loss"]
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Score a batch; the restored pictures go to the callbacks."""
+        return self._evaluate(batch, "val", self.val_metrics, self.val_input_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Score a batch; the restored pictures go to the callbacks."""
+        return self._evaluate(batch, "test", self.test_metrics, self.test_input_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the epoch and their gain over the degraded input."""
+        self._log_scores("val", self.val_metrics, self.val_input_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores and their gain over the degraded input."""
+        self._log_scores("test", self.test_metrics, self.test_input_metrics)
+
+    def _evaluate(
+        self, batch: Batch, split: str, metrics: RestorationMetrics, input_metrics: RestorationMetrics
+    ) -> dict[str, Tensor]:
+        restored = quantize(self(batch["degraded"]).float())
+        terms = self.loss(restored, batch["clean"])
+        self.log_dict(
+            {f"{split}/loss_{name}".replace("loss_loss", "loss"): term for name, term in terms.items()},
+            batch_size=len(restored),
+            sync_dist=True,
+        )
+        metrics.update(restored, batch["clean"])
+        input_metrics.update(batch["degraded"], batch["clean"])
+        return {"restored": restored}
+
+    def _log_scores(self, split: str, metrics: RestorationMetrics, input_metrics: RestorationMetrics) -> None:
+        scores = {**metrics.compute(), **input_metrics.compute()}
+        for name in ("psnr", "ssim"):
+            scores[f"{split}/{name}_gain"] = scores[f"{split}/{name}"] - scores[f"{split}/input_{name}"]
+        self.log_dict(scores)
+        self.log(f"{split}_psnr_bar", scores[f"{split}/psnr"], prog_bar=True, logger=False)
+        metrics.reset()
+        input_metrics.reset()
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over all parameters, cosine per step; the horizon is the trainer's."""
+        options = dict(self.hparams["optimizer"])
+        weight_decay = options.pop("weight_decay", 0.01)
+        optimizer = AdamW(self.restorer.parameters(), lr=options["lr"], weight_decay=weight_decay)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, num_steps=num_steps, **options))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def cosine_with_warmup(
+    step: int, *, num_steps: int, lr: float, min_lr: float = 1e-6, warmup_steps: int = 0
+) -> float:
+    """Factor on ``lr`` at a step: linear warm-up, then a half cosine down to ``min_lr``.
+
+    A function of the step alone, so that a run resumed with more epochs follows the longer cosine.
+
+    Source: Loshchilov & Hutter 2017, eq. 5, one cycle.
+    """
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    progress = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
+    floor = min_lr / lr
+    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,0 +1,140 @@
+"""From the encoder's feature maps, and the page itself, back to pixels.
+
+Every decoder is called as ``decoder(images, features)`` with images (B, 3, H, W) in [0, 1] and feature maps
+(B, dim, H / patch, W / patch), and returns (B, 3, H, W), unbounded. ``num_features`` says how many maps it wants.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manuscript_restore.errors import UserError
+
+
+class ReferenceDecoder(nn.Module):
+    """The reference system's head: each token becomes its patch of pixels, merged with the input by a 1×1 convolution.
+
+    590,592 + 21 parameters at dim 768, patch 16.
+    """
+
+    num_features = 1
+
+    def __init__(self, *, dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.to_pixels = nn.Linear(dim, 3 * patch_size**2)
+        self.merge = nn.Conv2d(6, 3, kernel_size=1)
+
+    def forward(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Decode the last feature map; see the module's docstring for shapes."""
+        tokens = features[-1].permute(0, 2, 3, 1)  # (b, c, gh, gw) -> (b, gh, gw, c)
+        pixels = self.to_pixels(tokens).permute(0, 3, 1, 2)  # (b, 3·p·p, gh, gw)
+        pixels = F.pixel_shuffle(pixels, self.patch_size)  # (b, 3, h, w)
+        merged: Tensor = self.merge(torch.cat([pixels, images], dim=1))
+        return merged
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around a GELU, added to the input: (B, C, H, W) to the same shape."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine ``x``."""
+        refined: Tensor = x + self.body(x)
+        return refined
+
+
+class Upsample(nn.Module):
+    """Pixel-shuffle up, join the pyramid's skip of that scale, refine."""
+
+    def __init__(self, width_in: int, width_out: int, *, factor: int, num_blocks: int) -> None:
+        super().__init__()
+        self.up = nn.Sequential(nn.Conv2d(width_in, width_out * factor**2, 1), nn.PixelShuffle(factor))
+        self.join = nn.Conv2d(2 * width_out, width_out, 1)
+        self.refine = nn.Sequential(*(ResidualBlock(width_out) for _ in range(num_blocks)))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Bring ``x`` to the shape of ``skip`` and merge the two."""
+        merged: Tensor = self.refine(self.join(torch.cat([self.up(x), skip], dim=1)))
+        return merged
+
+
+class ProgressiveDecoder(nn.Module):
+    """Upsampling step by step, with a skip from a light convolutional pyramid of the page at every scale.
+
+    The pyramid (1/1, 1/2, 1/4, 1/8) carries the strokes, the ViT's maps the context. The output starts as the
+    input itself (the last convolution and the colour head are initialised to zero) and the network learns a
+    residual plus one gain and offset per page and channel: fading and tint are global, and cheap to undo so.
+
+    Sources: skips and final 3×3 convolution, U-ViT (Bao et al. 2023); pixel shuffle, ESPCN (Shi et al. 2016);
+    working at half resolution and below, because thin full-resolution layers are the slow ones.
+
+    Args:
+        dim: Channels of the feature maps.
+        patch_size: Pixels a token stands for, a multiple of 8.
+        num_features: Number of encoder depths that are merged.
+        widths: Channels at scales 1/1, 1/2, 1/4, 1/8 and in the merged ViT features.
+        num_blocks: Residual blocks per scale, in the pyramid and in the decoder each.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        patch_size: int,
+        num_features: int = 4,
+        widths: Sequence[int] = (16, 32, 48, 64, 128),
+        num_blocks: int = 1,
+    ) -> None:
+        super().__init__()
+        if patch_size % 8:
+            raise UserError(f"decoder=progressive needs a patch size that is a multiple of 8, not {patch_size}")
+        if len(widths) != 5:
+            raise UserError(f"model.decoder.widths={list(widths)}: five widths are needed (1/1 to 1/8, ViT)")
+        full, half, quarter, eighth, context = widths
+        self.num_features = num_features
+
+        def refine(width: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(width) for _ in range(num_blocks)))
+
+        self.stem = nn.Sequential(nn.Conv2d(3, full, 3, padding=1), nn.GELU())
+        self.to_half = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, half, 3, padding=1), refine(half))
+        self.to_quarter = nn.Sequential(nn.Conv2d(half, quarter, 2, stride=2), refine(quarter))
+        self.to_eighth = nn.Sequential(nn.Conv2d(quarter, eighth, 2, stride=2), refine(eighth))
+
+        self.merge_depths = nn.Conv2d(num_features * dim, context, 1)
+        self.up_eighth = Upsample(context, eighth, factor=patch_size // 8, num_blocks=num_blocks)
+        self.up_quarter = Upsample(eighth, quarter, factor=2, num_blocks=num_blocks)
+        self.up_half = Upsample(quarter, half, factor=2, num_blocks=num_blocks)
+        self.up_full = nn.Sequential(nn.Conv2d(half, 4 * full, 1), nn.PixelShuffle(2), nn.GELU())
+        self.to_residual = nn.Conv2d(2 * full, 3, 3, padding=1)
+        self.to_colour = nn.Linear(dim, 6)
+        for layer in (self.to_residual, self.to_colour):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Decode all feature maps; see the module's docstring for shapes."""
+        centred = images - 0.5
+        full = self.stem(centred)
+        half = self.to_half(centred)
+        quarter = self.to_quarter(half)
+        eighth = self.to_eighth(quarter)
+
+        x = self.merge_depths(torch.cat(list(features), dim=1))
+        x = self.up_eighth(x, eighth)
+        x = self.up_quarter(x, quarter)
+        x = self.up_half(x, half)
+        residual = self.to_residual(torch.cat([self.up_full(x), full], dim=1))
+
+        colour = self.to_colour(features[-1].mean(dim=(2, 3)))  # (b, 6)
+        gain, offset = colour.view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
+        restored: Tensor = images * (1 + gain) + offset + residual
+        return restored

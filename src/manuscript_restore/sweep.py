@@ -1,0 +1,65 @@
+"""The table at the end of a sweep."""
+
+import csv
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+log = logging.getLogger(__name__)
+SCORES = ("val/psnr", "val/psnr_gain", "val/ssim", "test/psnr", "test/psnr_gain", "test/ssim")
+
+
+class ResultsTable(Callback):
+    """Hydra callback: writes ``results.csv`` in the sweep's folder, one row per job, best first, and prints it.
+
+    Ends the process with status 1 if any job failed, after all of them have run.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Collect every job's summary and overrides."""
+        folder = Path(config.hydra.sweep.dir)
+        rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
+        if not rows:
+            return
+        rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        table = Table(title=str(folder / "results.csv"))
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(_text(row.get(column)) for column in columns))
+        Console().print(table)
+        failed = sum(row["status"] != "finished" for row in rows)
+        if failed:
+            log.error("%d of %d jobs failed; see the table and each job's log", failed, len(rows))
+            sys.exit(1)
+
+
+def _row(job: Path) -> dict[str, Any]:
+    summary = json.loads((job / "summary.json").read_text(encoding="utf-8"))
+    overrides = OmegaConf.load(job / ".hydra" / "overrides.yaml")
+    settings = dict(str(override).lstrip("+~").partition("=")[::2] for override in overrides)
+    scores = summary.get("scores", {})
+    return {
+        "job": job.name,
+        **settings,
+        "status": summary["status"],
+        "best val/psnr": summary["objective"],
+        **{name: scores[name] for name in SCORES if name in scores},
+        **({"error": summary["error"]} if "error" in summary else {}),
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

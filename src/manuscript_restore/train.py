@@ -1,0 +1,160 @@
+"""Train a restorer: ``python -m manuscript_restore.train experiment=vit_base``."""
+
+import gc
+import json
+import logging
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # the import would look for a new version online
+
+import hydra
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from manuscript_restore.checkpoint import check_same_model
+from manuscript_restore.config import build, config_dir, register_resolvers
+from manuscript_restore.errors import UserError, check_keys
+from manuscript_restore.report.summary import print_summary
+
+log = logging.getLogger(__name__)
+SUMMARY = "summary.json"
+USER_MISTAKES = (UserError, MisconfigurationException, OmegaConfBaseException)
+
+
+def train(
+    *,
+    name: str,
+    seed: int,
+    ckpt_path: str | None,
+    test: bool,
+    output_dir: str,
+    data: DictConfig,
+    degradation: DictConfig,
+    model: DictConfig,
+    loss: DictConfig,
+    optimizer: DictConfig,
+    module: DictConfig,
+    trainer: DictConfig,
+    callbacks: DictConfig,
+    logger: DictConfig,
+) -> dict[str, Any]:
+    """Build everything that the config names, fit, and score the best checkpoint.
+
+    The arguments are the top-level keys of the config: a key that is no argument is an error.
+
+    Returns:
+        The summary: best score, test scores, paths; also written to ``summary.json`` in the output folder.
+
+    Raises:
+        UserError: A mistake in the config or the data.
+    """
+    L.seed_everything(seed, workers=True, verbose=False)
+    if ckpt_path is not None:
+        check_same_model(ckpt_path, plain(model))
+    datamodule = build(data, "data", seed=seed, degradation=build(degradation, "degradation"))
+    net = build(
+        module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed
+    )
+    loggers = [build(section, f"logger.{key}") for key, section in (logger or {}).items()]
+    run = build(
+        trainer,
+        "trainer",
+        callbacks=[build(section, f"callbacks.{key}") for key, section in (callbacks or {}).items()],
+        logger=loggers,
+        default_root_dir=output_dir,
+    )
+    settings = {"name": name, "data": data, "degradation": degradation, "trainer": trainer}
+    for each in loggers:
+        each.log_hyperparams({key: plain(value) for key, value in settings.items()})
+
+    run.fit(net, datamodule, ckpt_path=ckpt_path)
+    checkpoint = next((c for c in run.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
+    best = checkpoint.best_model_path if checkpoint else ""
+    scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
+    if test:
+        run.test(net, datamodule, ckpt_path=best or None, verbose=False)
+        scores |= {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("test/")}
+    best_score = checkpoint.best_model_score if checkpoint else None
+    return {
+        "name": name,
+        "status": "finished",
+        "epochs": run.current_epoch,
+        "steps": run.global_step,
+        "objective": None if best_score is None else float(best_score),
+        "perceptual_network": loss["perceptual"]["network"] if loss["perceptual"]["weight"] else None,
+        "scores": scores,
+        "best_checkpoint": best,
+        "last_checkpoint": checkpoint.last_model_path if checkpoint else "",
+        "pictures": str(Path(output_dir) / "pictures"),
+        "wandb_sync": [
+            str(Path(each.experiment.dir).parent)
+            for each in loggers
+            if isinstance(each, WandbLogger) and each.experiment.settings.mode == "offline"
+        ],
+    }
+
+
+def run_job(config: DictConfig) -> float:
+    """Train once, print and write the summary; a failed job of a sweep does not end the sweep.
+
+    Returns:
+        The best validation PSNR in dB, NaN without one: what a sweep maximises.
+    """
+    hydra_config = HydraConfig.get()
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    output_dir = Path(hydra_config.runtime.output_dir)
+    try:
+        check_keys(train, [str(key) for key in config], "config")
+        if sweeping and config.trainer.get("strategy") == "ddp":
+            raise UserError("trainer=ddp: a sweep runs one job after the other, each on one device; use trainer=gpu")
+        summary = train(**{str(key): value for key, value in config.items()})
+    except Exception as error:
+        if not sweeping and not isinstance(error, USER_MISTAKES):
+            raise
+        message = str(error) if isinstance(error, USER_MISTAKES) else f"{type(error).__name__}: {error}"
+        log.error(message, exc_info=not isinstance(error, USER_MISTAKES))
+        summary = {"name": config.get("name"), "status": "failed", "error": message, "objective": None}
+    finally:
+        release()
+    (output_dir / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if summary["status"] == "finished":
+        print_summary(summary)
+    elif not sweeping:
+        sys.exit(1)
+    return math.nan if summary["objective"] is None else float(summary["objective"])
+
+
+def release() -> None:
+    """Free what the run held: the jobs of a sweep share one process, and W&B would go on in the old run."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def plain(config: Any) -> Any:
+    """A config section as plain Python values."""
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def main() -> None:
+    """Entry point of ``python -m manuscript_restore.train`` and ``manuscript-restore train``."""
+    register_resolvers()
+    hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")(run_job)()
+
+
+if __name__ == "__main__":
+    main()
