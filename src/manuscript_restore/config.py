@@ -52,16 +52,12 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
     try:
         return instantiate(config, **kwargs, _convert_="all")
     except InstantiationException as error:
-        mistake = _user_error(error)
-        if mistake is None:
-            raise
-        raise mistake from error
+        cause: BaseException | None = error
+        while cause is not None:  # Hydra wraps what a target raises
+            if isinstance(cause, UserError):
+                raise cause from error
+            if isinstance(cause, ModuleNotFoundError):
+                raise UserError(f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard]") from error
+            cause = cause.__cause__
+        raise
 
-
-def _user_error(error: BaseException | None) -> UserError | None:
-    """The `UserError` in a chain of causes, if there is one: Hydra wraps what a target raises."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return error
-        error = error.__cause__
-    return None

@@ -1,13 +1,17 @@
 """Train a restorer: ``python -m manuscript_restore.train experiment=vit_base``."""
 
+import contextlib
 import gc
 import json
 import logging
 import math
 import os
 import sys
+from importlib.util import find_spec
+from netrc import netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # the import would look for a new version online
 
@@ -66,7 +70,7 @@ def train(
     net = build(
         module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed
     )
-    loggers = [build(section, f"logger.{key}") for key, section in (logger or {}).items()]
+    loggers = [build_logger(section, f"logger.{key}") for key, section in (logger or {}).items()]
     run = build(
         trainer,
         "trainer",
@@ -143,6 +147,25 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def build_logger(section: DictConfig, where: str) -> Any:
+    """Build a logger; one that would ask for an account on the terminal is refused instead."""
+    online = section["_target_"].endswith("WandbLogger") and not section.get("offline")
+    if online and find_spec("wandb"):
+        import wandb  # an extra: only those who log to it have it
+
+        settings = wandb.Settings()
+        host = urlparse(settings.base_url).hostname or ""
+        with contextlib.suppress(FileNotFoundError):
+            if netrc().authenticators(host):
+                return build(section, where)
+        if settings.mode != "offline" and not os.environ.get("WANDB_API_KEY"):
+            raise UserError(
+                f"{where}.offline=false: there is no W&B account on this machine. Run `wandb login` first, or "
+                f"log offline ({where}.offline=true) and send the run later"
+            )
+    return build(section, where)
 
 
 def plain(config: Any) -> Any:

@@ -1,0 +1,132 @@
+"""Decoded pages on disk, shared by all workers, and the one warning for a page that cannot be read."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manuscript_restore.data.sources import PageSource
+from manuscript_restore.errors import UserError
+
+Page = NDArray[np.uint8]
+
+
+class PageCache:
+    """A source's pages as .npy files that every worker maps: the operating system's page cache is the memory.
+
+    When full it stops storing: in epochs of random order, evicting would only exchange equals. A temporary
+    folder is removed when the object goes, or at the end of the process that made it.
+
+    Args:
+        source: The pages.
+        prepare: Applied to a page before it is stored; uint8 (H, W, 3) → uint8 (h, w, 3).
+        tag: Identity of ``prepare``, part of the files' names.
+        max_gb: Size at which storing stops, overrun by at most a page or 1/64 per worker; 0 stores nothing.
+        folder: Kept and used again by later runs; None: a temporary folder.
+    """
+
+    def __init__(
+        self,
+        source: PageSource,
+        prepare: Callable[[Page], Page],
+        *,
+        tag: str,
+        max_gb: float = 0,
+        folder: str | None = None,
+    ) -> None:
+        self.source, self.prepare, self.tag = source, prepare, tag
+        self._max_bytes = max_gb * 1e9
+        self._run_folder = Path(tempfile.mkdtemp(prefix="manuscript-restore-"))
+        weakref.finalize(self, _remove_if_owner, self._run_folder, os.getpid())
+        self._folder = Path(folder) if folder else self._run_folder
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"data.cache_dir={folder}: cannot be made ({error.strerror})") from error
+        self._used_bytes = _size_of(self._folder)
+        self._added_bytes = 0  # by this process, since the folder was last counted
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, index: int) -> Page | None:
+        """Read a prepared page, uint8 (h, w, 3), perhaps read-only; None if it cannot be read.
+
+        The first of all workers to meet an unreadable page warns; nobody tries that page again in this run.
+        """
+        marker = self._run_folder / f"{index}.bad"
+        if marker.exists():
+            return None
+        try:
+            return self._read(index)
+        except UserError as error:
+            try:
+                marker.touch(exist_ok=False)  # O_EXCL: exactly one worker succeeds
+            except FileExistsError:
+                return None
+            warnings.warn(f"page left out: {error}", stacklevel=2)
+            return None
+
+    def _read(self, index: int) -> Page:
+        if not self._max_bytes:
+            return self.prepare(self.source.read(index))
+        path = self._folder / f"{_digest(self.source.key(index), self.tag)}.npy"
+        try:
+            stored: Page = np.load(path, mmap_mode="r")
+            return stored
+        except (OSError, ValueError, EOFError):  # not there, or damaged by a crash: made anew
+            page = self.prepare(self.source.read(index))
+        if self._has_room(page.nbytes):
+            self._store(path, page)
+        return page
+
+    def _has_room(self, num_bytes: int) -> bool:
+        # Other workers store too: count anew each time this one is about to have added 1/64 of the limit.
+        room = self._used_bytes + num_bytes <= self._max_bytes
+        if room and self._added_bytes + num_bytes > self._max_bytes / 64:
+            self._used_bytes, self._added_bytes = _size_of(self._folder), 0
+            room = self._used_bytes + num_bytes <= self._max_bytes
+        return room
+
+    def _store(self, path: Path, page: Page) -> None:
+        unfinished = self._folder / f"{uuid.uuid4().hex}.tmp"
+        try:
+            with unfinished.open("wb") as file:
+                np.save(file, page)
+            unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            self._max_bytes = 0
+            warnings.warn(f"data.cache_dir: caching stops, {self._folder}: {error}", stacklevel=2)
+            return
+        self._used_bytes += page.nbytes
+        self._added_bytes += page.nbytes
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat().st_size
+            except FileNotFoundError:  # another worker has just renamed it
+                continue
+    return total
+
+
+def _remove_if_owner(folder: Path, owner: int) -> None:
+    # A forked worker inherits this finalizer; only the process that made the folder may remove it.
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)

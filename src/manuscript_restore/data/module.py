@@ -1,0 +1,234 @@
+"""The LightningDataModule: from config values to batches of damaged and clean pages."""
+
+import warnings
+from typing import Any
+
+import cv2
+import lightning as L
+import torch
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from manuscript_restore.data.cache import PageCache
+from manuscript_restore.data.datasets import EpochSampler, FixedPairs, TrainingPages
+from manuscript_restore.data.sources import (
+    FolderSource,
+    GeneratedSource,
+    PageSource,
+    check_readable,
+    split_by_file,
+)
+from manuscript_restore.data.views import Augment, View
+from manuscript_restore.errors import UserError, check_keys
+from manuscript_restore.images import to_float
+
+Batch = dict[str, Any]
+
+NUM_GENERATED = {"train": 32, "val": 8, "test": 8}
+FIRST_GENERATED = {"train": 0, "val": 1_000_000, "test": 2_000_000}  # disjoint
+
+
+class PagesDataModule(L.LightningDataModule):
+    """Batches of ``degraded`` and ``clean``, float (B, 3, S, S) in [0, 1].
+
+    Training damage is drawn anew for every batch, on the batch's device; validation and test pages have one
+    damage each, for good. Without any folder the pages are generated.
+
+    Args:
+        degradation: Called as ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
+        train_dir: Folder of clean pages, searched with its subfolders.
+        val_dir: None: a part of ``train_dir`` that never trains.
+        test_dir: None: the validation pages.
+        num_generated: Pages of each split that are generated when there is no folder.
+        val_fraction: Part of ``train_dir`` that validates when ``val_dir`` is None.
+        view: ``"resize"`` (the whole page) or ``"crop"`` (a square at the scan's resolution).
+        image_size: S.
+        augment: Fields of `Augment`.
+        batch_size: Of training, per device.
+        val_batch_size: Of validation and test, per device.
+        num_workers: Processes that read the training pages.
+        cache_gb: Room for decoded training pages, 0: none.
+        cache_dir: Folder that keeps them between runs; None: a temporary one.
+        strict: Decode every page before the first step and refuse a folder with unreadable ones, which are
+            else left out with a warning.
+        seed: Of order, views and damage.
+        max_val_pages: Validate on so many pages only.
+    """
+
+    def __init__(
+        self,
+        *,
+        degradation: nn.Module,
+        train_dir: str | None = None,
+        val_dir: str | None = None,
+        test_dir: str | None = None,
+        num_generated: dict[str, int] | None = None,
+        val_fraction: float = 0.1,
+        view: str = "resize",
+        image_size: int = 256,
+        augment: dict[str, Any] | None = None,
+        batch_size: int = 16,
+        val_batch_size: int = 16,
+        num_workers: int = 2,
+        cache_gb: float = 4.0,
+        cache_dir: str | None = None,
+        strict: bool = False,
+        seed: int = 0,
+        max_val_pages: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_generated = NUM_GENERATED | (num_generated or {})
+        if unknown := self.num_generated.keys() - NUM_GENERATED.keys():
+            raise UserError(f"data.num_generated.{min(unknown)}: unknown key; known keys: test, train, val")
+        for split, number in self.num_generated.items():
+            _check_number(f"num_generated.{split}", number, at_least=1)
+        _check_number("image_size", image_size, at_least=1)
+        _check_number("batch_size", batch_size, at_least=1)
+        _check_number("val_batch_size", val_batch_size, at_least=1)
+        _check_number("num_workers", num_workers, at_least=0)
+        _check_number("cache_gb", cache_gb, at_least=0, fraction=True)
+        _check_number("seed", seed, at_least=0)
+        if max_val_pages is not None:
+            _check_number("max_val_pages", max_val_pages, at_least=1)
+        if not (isinstance(val_fraction, float) and 0 < val_fraction < 1):
+            raise UserError(f"data.val_fraction={val_fraction}: must lie between 0 and 1")
+        check_keys(Augment, augment or {}, "data.augment")
+        self.view = View(view, image_size, Augment(**(augment or {})))
+        self.degradation = degradation
+        self.train_dir, self.val_dir, self.test_dir = train_dir, val_dir, test_dir
+        self.val_fraction, self.max_val_pages = val_fraction, max_val_pages
+        self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
+        self.cache_gb, self.cache_dir = cache_gb, cache_dir
+        self.strict, self.seed = strict, seed
+        self._train: TrainingPages | None = None
+        self._pairs: dict[str, FixedPairs] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the pages of the stage and make its fixed pairs; what an earlier stage made is kept.
+
+        Raises:
+            UserError: A folder is missing, empty, or has no readable page (``strict``: an unreadable one).
+        """
+        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        splits = {self._alias(split) for split in needed.get(str(stage), ("train", "val", "test"))}
+        sources = {split: self._source(split) for split in sorted(splits) if not self._is_ready(split)}
+        if self.strict:
+            check_readable(sources.values())
+        for split, source in sources.items():
+            if split == "train":
+                self._train = self._training_pages(source)
+            else:
+                self._pairs[split] = self._fixed_pairs(source, split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
+        assert self._train is not None
+        world_size, rank = self._world()
+        sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
+        if self.trainer is not None:
+            sampler.set_epoch(self.trainer.current_epoch)
+        return DataLoader(
+            self._train,
+            self.batch_size,
+            sampler=sampler,
+            drop_last=len(sampler) >= self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_init_worker,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation pairs, each on one device only."""
+        return self._fixed_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test pairs, each on one device only."""
+        return self._fixed_loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """On the device: uint8 to float, and the damage of a training batch."""
+        clean = to_float(batch["clean"])
+        if "degraded" in batch:
+            return {**batch, "clean": clean, "degraded": to_float(batch["degraded"])}
+        degradation = self.degradation.to(clean.device)
+        with torch.no_grad():
+            degraded: Tensor = degradation(clean, seed=int(batch["seed"][0]))
+        return {"clean": clean, "degraded": degraded}
+
+    @property
+    def val_names(self) -> list[str]:
+        """Names of the validation pages in the order of the loader, once set up."""
+        return self._pairs["val"].names
+
+    def _alias(self, split: str) -> str:
+        folders = self.train_dir or self.val_dir or self.test_dir
+        return "val" if split == "test" and folders and not self.test_dir else split
+
+    def _is_ready(self, split: str) -> bool:
+        return self._train is not None if split == "train" else split in self._pairs
+
+    def _source(self, split: str) -> PageSource:
+        folders = {"train": self.train_dir, "val": self.val_dir, "test": self.test_dir}
+        if not any(folders.values()):
+            return GeneratedSource(self.num_generated[split], self.seed, FIRST_GENERATED[split])
+        if split != "test" and self.train_dir and not self.val_dir:
+            train, val = split_by_file(FolderSource(self.train_dir, key="data.train_dir"), self.val_fraction)
+            if not len(val):
+                raise UserError(
+                    f"data.train_dir={self.train_dir}: one page cannot both train and validate; "
+                    "add pages or set data.val_dir"
+                )
+            return train if split == "train" else val
+        folder = folders[split]
+        if not folder:
+            raise UserError(f"data.{split}_dir: is not set; give the folder of its clean pages")
+        return FolderSource(folder, key=f"data.{split}_dir")
+
+    def _training_pages(self, source: PageSource) -> TrainingPages:
+        pages = PageCache(
+            source, self.view.prepare, tag=self.view.tag, max_gb=self.cache_gb, folder=self.cache_dir
+        )
+        if all(pages.read(index) is None for index in range(len(pages))):  # stops at the first readable page
+            raise UserError(
+                f"data.train_dir: none of its {len(pages)} pages can be read; see the warnings above"
+            )
+        return TrainingPages(pages, self.view, seed=self.seed)
+
+    def _fixed_pairs(self, source: PageSource, split: str) -> FixedPairs:
+        return FixedPairs(
+            PageCache(source, self.view.prepare, tag=self.view.tag),
+            self.view,
+            self.degradation.cpu(),
+            seed=self.seed,
+            key=f"data.{split}_dir",
+            max_pages=self.max_val_pages if split == "val" else None,
+        )
+
+    def _fixed_loader(self, split: str) -> DataLoader[Batch]:
+        pairs = self._pairs[self._alias(split)]
+        world_size, rank = self._world()
+        if len(pairs) < world_size:
+            raise UserError(f"{split}: {len(pairs)} pages for {world_size} devices; use fewer devices")
+        # Lightning would shard a plain loader by a sampler that repeats pages to fill up the last device.
+        sampler = UnrepeatedDistributedSampler(pairs, world_size, rank, shuffle=False)
+        # The pairs lie in memory: workers would only copy them.
+        warnings.filterwarnings("ignore", f"The '{split}_dataloader' does not have many workers")
+        return DataLoader(pairs, self.val_batch_size, sampler=sampler)
+
+    def _world(self) -> tuple[int, int]:
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+
+
+def _check_number(name: str, value: Any, *, at_least: int, fraction: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float) if fraction else int):
+        raise UserError(f"data.{name}={value}: must be a {'number' if fraction else 'whole number'}")
+    if value < at_least:
+        raise UserError(f"data.{name}={value}: must be at least {at_least}")
+
+
+def _init_worker(worker: int) -> None:  # noqa: ARG001
+    # Every worker is one of many: threads of its own would only fight over the cores.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

@@ -1,0 +1,128 @@
+"""Every config composes, builds, and rejects what it does not know."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from manuscript_restore.config import build, config_dir, run_dir
+from manuscript_restore.errors import UserError
+from manuscript_restore.lit import RestorationModule, cosine_with_warmup
+from manuscript_restore.train import plain, train
+
+CONFIGS = Path(config_dir())
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", [*overrides, "output_dir=out"])
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_builds(experiment):
+    config = composed(f"experiment={experiment}")
+    assert config.name == experiment
+    assert set(config) == set(train.__kwdefaults__ or {}) | set(train.__annotations__) - {"return"}
+    build(config.data, "data", seed=0, degradation=build(config.degradation, "degradation"))
+    module = build(
+        config.module,
+        "module",
+        model=plain(config.model),
+        loss=plain(config.loss),
+        optimizer=plain(config.optimizer),
+        seed=0,
+    )
+    assert module.restorer.encoder.vit.patch_embed.img_size == (config.data.image_size,) * 2
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"{group}={name}"
+        for group in ("degradation", "model", "decoder", "loss/perceptual", "trainer", "callbacks", "logger")
+        for name in options(group)
+    ],
+)
+def test_every_option_composes_and_its_keys_are_known(override):
+    config = composed(override)
+    for section in ("callbacks", "logger"):
+        for key, each in config[section].items():
+            build(each, f"{section}.{key}") if "WandbLogger" not in each["_target_"] else None
+
+
+def test_vit_base_is_the_reference():
+    config = OmegaConf.to_container(composed("experiment=vit_base"), resolve=True)
+    assert config["data"]["image_size"] == 256
+    assert config["data"]["view"] == "resize"
+    assert config["data"]["batch_size"] == 16
+    assert config["optimizer"] == {"lr": 1e-4, "weight_decay": 0.01, "min_lr": 1e-6, "warmup_steps": 0}
+    assert config["trainer"]["max_epochs"] == 100
+    assert config["trainer"]["gradient_clip_val"] == 1.0
+    assert {name: term["weight"] for name, term in config["loss"].items()} == {
+        "l1": 1.0,
+        "perceptual": 0.1,
+        "ssim": 0.1,
+    }
+    assert config["module"]["train_metrics_every"] == 10
+
+
+def test_several_loggers_and_callbacks():
+    config = composed("logger=[csv,wandb,tensorboard]", "callbacks=[checkpoints,ema,early_stopping]")
+    assert set(config.logger) == {"csv", "wandb", "tensorboard"}
+    assert {"checkpoint", "ema", "early_stopping"} <= set(config.callbacks)
+
+
+def test_unknown_keys_are_listed():
+    config = composed("+data.trian_dir=x")
+    with pytest.raises(UserError, match=r"data\.trian_dir: unknown key \(did you mean train_dir\?\); known keys"):
+        build(config.data, "data", seed=0, degradation=None)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "message"),
+    [
+        ("model", "depth", r"model\.depth: unknown key.*encoder"),
+        ("loss", "l2", r"loss\.l2: unknown key.*ssim"),
+        ("optimizer", "learning_rate", r"optimizer\.learning_rate: unknown key"),
+    ],
+)
+def test_unknown_keys_of_the_module(section, key, message):
+    config = composed("experiment=smoke")
+    sections = {name: plain(config[name]) for name in ("model", "loss", "optimizer")}
+    sections[section][key] = 1
+    with pytest.raises(UserError, match=message):
+        RestorationModule(**sections)
+
+
+def test_missing_and_wrong_targets():
+    with pytest.raises(UserError, match=r"trainer\._target_: missing"):
+        build(OmegaConf.create({}), "trainer")
+    with pytest.raises(UserError, match="cannot be imported"):
+        build(OmegaConf.create({"_target_": "lightning.Trianer"}), "trainer")
+
+
+def test_a_resumed_run_goes_on_in_its_folder():
+    assert run_dir("outputs/train/a/1/checkpoints/last.ckpt", "b") == "outputs/train/a/1"
+    assert run_dir("elsewhere/last.ckpt", "b").startswith("outputs/train/b/")
+    assert run_dir(None, "b").startswith("outputs/train/b/")
+
+
+def test_cosine_schedule_equals_torch():
+    import torch
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=1e-6)
+    for step in range(50):
+        factor = cosine_with_warmup(step, num_steps=50, lr=1e-4)
+        assert 1e-4 * factor == pytest.approx(reference.get_last_lr()[0], rel=1e-6)
+        optimizer.step()
+        reference.step()
+    assert 1e-4 * cosine_with_warmup(50, num_steps=50, lr=1e-4) == pytest.approx(1e-6)
+    ramp = [cosine_with_warmup(s, num_steps=50, lr=1e-4, warmup_steps=4) for s in range(6)]
+    assert ramp[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert ramp[5] < 1

@@ -1,0 +1,162 @@
+"""The combined loss and the metrics against independent implementations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchvision.models import vgg16
+
+from manuscript_restore.errors import UserError
+from manuscript_restore.losses import CombinedLoss, PerceptualLoss
+from manuscript_restore.metrics import RestorationMetrics, psnr, ssim
+from manuscript_restore.synthesis import generate_page
+
+LITE0 = {"weight": 0.1, "network": "efficientnet_lite0"}
+
+
+def combined(l1=1.0, ssim=0.1, perceptual=0.1, **options) -> CombinedLoss:
+    return CombinedLoss(
+        l1={"weight": l1},
+        ssim={"weight": ssim},
+        perceptual={"weight": perceptual, "network": "efficientnet_lite0", **options},
+    )
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two pages and a noisy copy, (2, 3, 96, 128)."""
+    pages = np.stack([generate_page(3, i, height=96, width=128) for i in range(2)])
+    clean = torch.from_numpy(pages).permute(0, 3, 1, 2).float() / 255
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    return (clean + torch.tensor([0.02, 0.1]).view(2, 1, 1, 1) * noise).clamp(0, 1), clean
+
+
+def test_metrics_equal_scikit_image(pair):
+    restored, clean = pair
+    metrics = RestorationMetrics("val/")
+    metrics.update(restored[:1], clean[:1])
+    metrics.update(restored[1:], clean[1:])
+    scores = {name: float(value) for name, value in metrics.compute().items()}
+    pictures = [(r.permute(1, 2, 0).numpy(), c.permute(1, 2, 0).numpy()) for r, c in zip(*pair, strict=True)]
+    assert scores == pytest.approx(
+        {
+            "val/psnr": np.mean([peak_signal_noise_ratio(c, r, data_range=1.0) for r, c in pictures]),
+            "val/ssim": np.mean(
+                [
+                    structural_similarity(
+                        r,
+                        c,
+                        channel_axis=2,
+                        data_range=1.0,
+                        gaussian_weights=True,
+                        sigma=1.5,
+                        use_sample_covariance=False,
+                    )
+                    for r, c in pictures
+                ]
+            ),
+            "val/mse": np.mean([mean_squared_error(c, r) for r, c in pictures]),
+        },
+        rel=1e-4,  # float32 against float64
+    )
+
+
+def test_ssim_is_torchmetrics_without_its_mirrored_border(pair):
+    _, full = structural_similarity_index_measure(
+        *pair, data_range=1.0, return_full_image=True, reduction="none"
+    )
+    torch.testing.assert_close(ssim(*pair), full[..., 5:-5, 5:-5].mean(dim=(1, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_psnr_is_the_mean_of_images_and_capped(pair):
+    _, clean = pair
+    half_right = torch.stack([clean[0], clean[1] * 0])
+    mse = clean[1].square().mean()
+    torch.testing.assert_close(psnr(half_right, clean), torch.tensor([100.0, -10 * math.log10(mse)]))
+
+
+def test_small_images_have_an_ssim():
+    clean = torch.rand(2, 3, 4, 7)
+    torch.testing.assert_close(ssim(clean, clean), torch.ones(2))
+
+
+def test_loss_is_the_weighted_sum(pair):
+    terms = combined(l1=0.7, ssim=0.3, perceptual=0.2)(*pair)
+    expected = 0.7 * terms["l1"] + 0.3 * terms["ssim"] + 0.2 * terms["perceptual"]
+    torch.testing.assert_close(terms["loss"], expected)
+    torch.testing.assert_close(terms["l1"], (pair[0] - pair[1]).abs().mean())
+    torch.testing.assert_close(terms["ssim"], 1 - ssim(*pair).mean())
+
+
+def test_weight_zero_is_not_computed(pair):
+    loss = combined(ssim=0, perceptual=0, network="vgg16")  # would refuse to run without weights
+    assert set(loss(*pair)) == {"l1", "loss"}
+
+
+def test_loss_of_identical_pages_is_zero(pair):
+    assert combined()(pair[1], pair[1])["loss"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_perceptual_rises_with_noise_and_has_a_gradient(pair):
+    _, clean = pair
+    loss = PerceptualLoss("efficientnet_lite0")
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    distances = [loss(clean + sigma * noise, clean).item() for sigma in (0.01, 0.05, 0.1)]
+    assert distances == sorted(distances)
+    restored = (clean + 0.05 * noise).requires_grad_()
+    loss(restored, clean).backward()
+    assert restored.grad.abs().sum() > 0
+
+
+def test_frozen_network_stays_out_of_the_checkpoint():
+    loss = combined()
+    assert not loss.state_dict()
+    assert not list(loss.parameters())
+    loss.to(torch.float64)
+    assert next(loss.perceptual._frozen[0].parameters()).dtype == torch.float64
+
+
+def test_bf16_autocast_does_not_reach_the_loss(pair):
+    expected = combined()(*pair)["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(combined()(*pair)["loss"], expected)
+
+
+def test_vgg16_never_runs_on_random_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"weights=PATH.*download=true.*efficientnet_lite0"):
+        combined(network="vgg16")
+
+
+def test_vgg16_from_a_file_has_the_layers_of_johnson(tmp_path, pair):
+    torch.manual_seed(0)
+    net = vgg16()
+    torch.save(net.state_dict(), tmp_path / "vgg16.pth")
+    loss = PerceptualLoss("vgg16", weights=str(tmp_path / "vgg16.pth"))
+    features = loss._frozen[0](pair[1])
+    expected = [net.features[: i + 1](pair[1]) for i in (3, 8, 15)]  # relu1_2, relu2_2, relu3_3
+    for feature, reference in zip(features, expected, strict=True):
+        torch.testing.assert_close(feature, reference.detach())
+    assert [f.shape[1] for f in features] == [64, 128, 256]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"l1": -1}, r"loss\.l1\.weight=-1: must be a number of at least 0"),
+        ({"network": "vgg11"}, "use one of efficientnet_lite0, vgg16"),
+        ({"layers": 3}, r"loss\.perceptual\.layers: unknown key"),
+    ],
+)
+def test_mistakes_are_explained(options, message):
+    with pytest.raises(UserError, match=message):
+        combined(**options)
+
+
+def test_wrong_vgg_file(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="not a state dict of torchvision's vgg16"):
+        combined(network="vgg16", weights=str(tmp_path / "other.pth"))

@@ -1,0 +1,71 @@
+"""The scripts and the notebook, run as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from manuscript_restore.images import write
+from manuscript_restore.synthesis import generate_page
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOW = ROOT / "scripts" / "visualize_training_flow.py"
+
+
+def flow(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FLOW), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_training_flow_from_a_checkpoint(train, tmp_path):
+    train("experiment=smoke", "trainer.max_epochs=1", "test=false", "loss.perceptual.weight=0")
+    checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    write(generate_page(5, 0, height=90, width=150), tmp_path / "page.png")
+    done = flow("--checkpoint", checkpoint, "--page", "page.png", "--size", 128, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "restored (epoch 1)" in done.stdout
+    folder = tmp_path / "outputs" / "training_flow"
+    sizes = {path.name: Image.open(path).size for path in folder.iterdir()}
+    comparison = sizes.pop("training_flow_comparison.jpg")
+    assert sizes == dict.fromkeys(
+        ["1_clean_original.jpg", "2_degraded_input.jpg", "3_restored_output.jpg"], (128, 128)
+    )
+    assert min(comparison) > 2 * 256
+
+
+@pytest.mark.slow
+def test_training_flow_without_a_checkpoint_says_untrained(tmp_path):
+    done = flow("--size", 64, "--degradation", "light", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "untrained" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--checkpoint", "none.ckpt"), "no such file"),
+        (("--degradation", "storm"), "use one of"),
+        (("--page", "none.jpg"), "none.jpg"),
+    ],
+)
+def test_training_flow_explains_mistakes(tmp_path, arguments, message):
+    done = flow(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_notebook_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:cacheprovider", str(ROOT / "notebooks")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,148 @@
+"""Whole trainings through the real entry point."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from PIL import Image
+
+from manuscript_restore.checkpoint import load_restorer
+
+SMOKE = ("experiment=smoke",)
+QUICK = (*SMOKE, "loss.perceptual.weight=0", "test=false", "data.num_generated.train=4")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    """The output folder of one smoke run, started as a user starts it, outside the repository."""
+    folder = tmp_path_factory.mktemp("smoke")
+    subprocess.run(
+        [sys.executable, "-m", "manuscript_restore.train", *SMOKE, f"hydra.run.dir={folder}/run"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_smoke_leaves_everything(smoke):
+    summary = json.loads((smoke / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["epochs"] == 2
+    assert summary["steps"] == 4
+    assert summary["perceptual_network"] == "efficientnet_lite0"
+    for split in ("val", "test"):
+        scores = summary["scores"]
+        gain = scores[f"{split}/psnr"] - scores[f"{split}/input_psnr"]
+        assert scores[f"{split}/psnr_gain"] == pytest.approx(gain, abs=1e-4)
+        assert 0 < scores[f"{split}/mse"] < 1
+    assert Path(summary["best_checkpoint"]).is_file()
+    assert Path(summary["last_checkpoint"]).is_file()
+    with Image.open(smoke / "pictures" / "epoch_001.png") as picture:
+        assert picture.width > 3 * 256
+    with next(smoke.glob("csv/*/metrics.csv")).open() as file:
+        columns = set(next(csv.reader(file)))
+    assert {"train/l1", "train/ssim", "train/perceptual", "train/loss", "train/psnr", "val/psnr_gain"} <= columns
+    assert "lr-AdamW" in columns
+
+
+@pytest.mark.slow
+def test_test_scores_are_those_of_the_best_checkpoint(smoke):
+    """The stored scores, computed again from the checkpoint and the data alone."""
+    from hydra import compose, initialize_config_dir
+
+    from manuscript_restore.config import build, config_dir
+    from manuscript_restore.images import quantize
+    from manuscript_restore.metrics import psnr
+
+    summary = json.loads((smoke / "summary.json").read_text())
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        config = compose("train", list(SMOKE))
+    datamodule = build(config.data, "data", seed=0, degradation=build(config.degradation, "degradation"))
+    datamodule.setup("test")
+    restorer = load_restorer(summary["best_checkpoint"])
+    values = []
+    for batch in datamodule.test_dataloader():
+        batch = datamodule.on_after_batch_transfer(batch, 0)
+        with torch.inference_mode():
+            values.append(psnr(quantize(restorer(batch["degraded"])), batch["clean"]))
+    assert torch.cat(values).mean().item() == pytest.approx(summary["scores"]["test/psnr"], abs=1e-3)
+
+
+class StopAfter(Callback):
+    """Ends a run after an epoch, as a kill between epochs would, with the schedule of the long run."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epoch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [(), ("callbacks=[checkpoints,ema]", "model.drop_path_rate=0.2")])
+def test_resume_is_exact(train, tmp_path, extra):
+    """Four epochs equal two, a stop, and two more, to the bit."""
+    options = (*QUICK, "trainer.max_epochs=4", "data.augment.photometric=1", "data.view=crop", *extra)
+    train(*options, folder=tmp_path / "straight")
+    stop = "+callbacks.stop={_target_: tests.test_train.StopAfter, epoch: 2}"
+    train(*options, stop, folder=tmp_path / "halves")
+    checkpoint = tmp_path / "halves" / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
+    train(*options, f"ckpt_path={checkpoint}", folder=tmp_path / "halves")
+
+    straight, resumed = (
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)
+        for run in ("straight", "halves")
+    )
+    assert straight["global_step"] == resumed["global_step"] == 4
+    for part in ("state_dict", *(["current_model_state"] if extra else [])):
+        for name, value in straight[part].items():
+            assert torch.equal(value, resumed[part][name]), name
+    for name, value in straight["optimizer_states"][0]["state"][0].items():
+        assert torch.equal(value, resumed["optimizer_states"][0]["state"][0][name]), name
+    assert straight["lr_schedulers"][0]["_last_lr"] == resumed["lr_schedulers"][0]["_last_lr"]
+
+
+@pytest.mark.slow
+def test_same_seed_same_run_other_seed_other_run(train, tmp_path):
+    losses = [
+        train(*QUICK, f"seed={seed}", "trainer.max_epochs=1", folder=tmp_path / f"{i}")["scores"]["val/loss"]
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.slow
+def test_trains_on_a_folder(train, pages):
+    summary = train(*QUICK, f"data.train_dir={pages}", "data.view=crop", "test=true", "trainer.max_epochs=1")
+    assert summary["status"] == "finished"
+    assert "test/psnr" in summary["scores"]
+
+
+@pytest.mark.slow
+def test_sweep_survives_a_failed_job(tmp_path, monkeypatch):
+    from manuscript_restore.train import main
+
+    monkeypatch.chdir(tmp_path)
+    overrides = [*QUICK, "trainer.max_epochs=1", "degradation.severity=0.5,-1,1.0", f"hydra.sweep.dir={tmp_path}/sweep"]
+    monkeypatch.setattr(sys, "argv", ["train", "-m", *overrides])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    with (tmp_path / "sweep" / "results.csv").open() as file:
+        rows = {row["degradation.severity"]: row for row in csv.DictReader(file)}
+    assert {key: row["status"] for key, row in rows.items()} == {
+        "0.5": "finished",
+        "1.0": "finished",
+        "-1": "failed",
+    }
+    assert "severity" in rows["-1"]["error"]
+    assert all((tmp_path / "sweep" / str(job) / "summary.json").is_file() for job in range(3))
+    assert float(rows["0.5"]["best val/psnr"]) != float(rows["1.0"]["best val/psnr"])
