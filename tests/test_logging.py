@@ -26,7 +26,7 @@ def test_wandb_offline_run_holds_metrics_pictures_and_config(train, tmp_path, mo
             history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
         for update in record.config.update:
             config[update.key] = json.loads(update.value_json)
-    assert {"train/loss", "train/l1", "val/psnr", "val/psnr_gain", "val/ssim", "lr-AdamW"} <= set(history)
+    assert {"train/loss", "train/loss_l1", "val/psnr", "val/psnr_gain", "val/ssim", "lr-AdamW"} <= set(history)
     assert history["val/psnr"] == pytest.approx(summary["scores"]["val/psnr"])
     pictures = history["val/pictures"]
     assert pictures["_type"] == "images/separated"

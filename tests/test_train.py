@@ -48,7 +48,7 @@ def test_smoke_leaves_everything(smoke):
         assert picture.width > 3 * 256
     with next(smoke.glob("csv/*/metrics.csv")).open() as file:
         columns = set(next(csv.reader(file)))
-    assert {"train/l1", "train/ssim", "train/perceptual", "train/loss", "train/psnr", "val/psnr_gain"} <= columns
+    assert {"train/loss_l1", "train/loss_ssim", "train/loss_perceptual", "train/loss", "train/psnr", "val/psnr_gain"} <= columns
     assert "lr-AdamW" in columns
 
 

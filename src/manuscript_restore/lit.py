@@ -71,8 +71,8 @@ class RestorationModule(L.LightningModule):
         """One step; every term of the loss is logged."""
         restored = self(batch["degraded"])
         terms = self.loss(restored, batch["clean"])
-        self.log_dict({f"train/{name}": term for name, term in terms.items()})
-        self.log("train/loss_bar", terms["loss"], prog_bar=True, logger=False)
+        self.log_dict(_named("train", terms))
+        self.log("loss", terms["loss"], prog_bar=True, logger=False)
         if batch_idx % self.hparams["train_metrics_every"] == 0:
             self.train_metrics(restored.detach().float(), batch["clean"])
             self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
@@ -100,11 +100,7 @@ class RestorationModule(L.LightningModule):
     ) -> dict[str, Tensor]:
         restored = quantize(self(batch["degraded"]).float())
         terms = self.loss(restored, batch["clean"])
-        self.log_dict(
-            {f"{split}/loss_{name}".replace("loss_loss", "loss"): term for name, term in terms.items()},
-            batch_size=len(restored),
-            sync_dist=True,
-        )
+        self.log_dict(_named(split, terms), batch_size=len(restored), sync_dist=True)
         metrics.update(restored, batch["clean"])
         input_metrics.update(batch["degraded"], batch["clean"])
         return {"restored": restored}
@@ -114,7 +110,7 @@ class RestorationModule(L.LightningModule):
         for name in ("psnr", "ssim"):
             scores[f"{split}/{name}_gain"] = scores[f"{split}/{name}"] - scores[f"{split}/input_{name}"]
         self.log_dict(scores)
-        self.log(f"{split}_psnr_bar", scores[f"{split}/psnr"], prog_bar=True, logger=False)
+        self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False)
         metrics.reset()
         input_metrics.reset()
 
@@ -126,6 +122,11 @@ class RestorationModule(L.LightningModule):
         num_steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, num_steps=num_steps, **options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _named(split: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``train/loss``, ``train/loss_l1`` and so on: plain ``train/ssim`` is the metric."""
+    return {f"{split}/loss" if name == "loss" else f"{split}/loss_{name}": term for name, term in terms.items()}
 
 
 def cosine_with_warmup(

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from importlib.util import find_spec
 from netrc import netrc
 from pathlib import Path
@@ -63,6 +64,7 @@ def train(
     Raises:
         UserError: A mistake in the config or the data.
     """
+    quiet()
     L.seed_everything(seed, workers=True, verbose=False)
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
@@ -82,6 +84,8 @@ def train(
     for each in loggers:
         each.log_hyperparams({key: plain(value) for key, value in settings.items()})
 
+    num_parameters = sum(parameter.numel() for parameter in net.restorer.parameters())
+    log.info("%s: %s parameters, %s; writing to %s", name, f"{num_parameters:,}", run.accelerator.name(), output_dir)
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     checkpoint = next((c for c in run.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
     best = checkpoint.best_model_path if checkpoint else ""
@@ -147,6 +151,15 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def quiet() -> None:
+    """Silence what Lightning says on every start: a user should see our lines and real warnings only."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
+    warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* not empty")  # a resumed run goes on there
 
 
 def build_logger(section: DictConfig, where: str) -> Any:

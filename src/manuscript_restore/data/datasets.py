@@ -39,7 +39,7 @@ class TrainingPages(Dataset[dict[str, Any]]):
             if page is not None:
                 clean = from_array(self.view.train(page, key))
                 return {"clean": clean, "seed": stable_hash("damage", *key)}
-        raise UserError("none of the training pages can be read; see the warnings above")
+        raise UserError("none of the training pages can be read; see the warnings")
 
 
 class FixedPairs(Dataset[dict[str, Any]]):
@@ -80,7 +80,7 @@ class FixedPairs(Dataset[dict[str, Any]]):
                 degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
             self._items.append({"clean": clean, "degraded": to_uint8(degraded)[0], "name": name})
         if not self._items:
-            raise UserError(f"{key}: none of its {len(pages)} pages can be read; see the warnings above")
+            raise UserError(f"{key}: none of its {len(pages)} pages can be read; see the warnings")
 
     def __len__(self) -> int:
         return len(self._items)

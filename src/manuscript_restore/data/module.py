@@ -1,6 +1,5 @@
 """The LightningDataModule: from config values to batches of damaged and clean pages."""
 
-import warnings
 from typing import Any
 
 import cv2
@@ -111,7 +110,7 @@ class PagesDataModule(L.LightningDataModule):
             UserError: A folder is missing, empty, or has no readable page (``strict``: an unreadable one).
         """
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        splits = {self._alias(split) for split in needed.get(str(stage), ("train", "val", "test"))}
+        splits = {self._alias(split) for split in needed.get(stage or "", ("train", "val", "test"))}
         sources = {split: self._source(split) for split in sorted(splits) if not self._is_ready(split)}
         if self.strict:
             check_readable(sources.values())
@@ -122,7 +121,7 @@ class PagesDataModule(L.LightningDataModule):
                 self._pairs[split] = self._fixed_pairs(source, split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
+        """Augmented clean pages in an order drawn from (seed, epoch), in full batches if there is one."""
         assert self._train is not None
         world_size, rank = self._world()
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
@@ -191,9 +190,7 @@ class PagesDataModule(L.LightningDataModule):
             source, self.view.prepare, tag=self.view.tag, max_gb=self.cache_gb, folder=self.cache_dir
         )
         if all(pages.read(index) is None for index in range(len(pages))):  # stops at the first readable page
-            raise UserError(
-                f"data.train_dir: none of its {len(pages)} pages can be read; see the warnings above"
-            )
+            raise UserError(f"data.train_dir: none of its {len(pages)} pages can be read; see the warnings")
         return TrainingPages(pages, self.view, seed=self.seed)
 
     def _fixed_pairs(self, source: PageSource, split: str) -> FixedPairs:
@@ -214,7 +211,6 @@ class PagesDataModule(L.LightningDataModule):
         # Lightning would shard a plain loader by a sampler that repeats pages to fill up the last device.
         sampler = UnrepeatedDistributedSampler(pairs, world_size, rank, shuffle=False)
         # The pairs lie in memory: workers would only copy them.
-        warnings.filterwarnings("ignore", f"The '{split}_dataloader' does not have many workers")
         return DataLoader(pairs, self.val_batch_size, sampler=sampler)
 
     def _world(self) -> tuple[int, int]:

@@ -68,7 +68,8 @@ class View:
         augment: Change of the training pages.
     """
 
-    def __init__(self, mode: str, image_size: int, augment: Augment) -> None:
+    def __init__(self, mode: str, image_size: int, augment: Augment | None = None) -> None:
+        augment = augment or Augment()
         if mode not in ("resize", "crop"):
             raise UserError(f"data.view={mode}: must be resize or crop")
         if mode == "resize" and tuple(augment.scale) != (1, 1):

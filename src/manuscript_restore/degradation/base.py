@@ -1,0 +1,96 @@
+"""What every kind of damage has in common."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from kornia.augmentation import IntensityAugmentationBase2D
+from kornia.augmentation.random_generator import PlainUniformGenerator
+from torch import Tensor
+
+from manuscript_restore.errors import UserError
+
+Params = dict[str, Tensor]
+
+
+class Degradation(IntensityAugmentationBase2D):
+    """One kind of damage, as a Kornia augmentation: (B, 3, H, W) in [0, 1] to the same shape and range.
+
+    Every sample has parameters of its own, drawn on the CPU whatever device the pages are on, small, and enough
+    to repeat the damage exactly: ``transform(pages, params=transform._params)``. The pages are changed with the
+    same arithmetic on every device.
+
+    A subclass names the ranges of its uniform parameters in ``super().__init__`` and implements `damage`.
+
+    Args:
+        p: Probability that a sample is damaged.
+        ranges: (low, high) of each uniform parameter, by name.
+
+    Attributes:
+        severity: Scales the strength of what was drawn: 0 is the identity, 1 the configured range.
+
+    Raises:
+        UserError: A probability outside [0, 1], or a range that is not two ascending numbers within its bounds.
+    """
+
+    severity: float = 1.0
+
+    def __init__(self, *, p: float, ranges: dict[str, Sequence[float]], high: float = float("inf")) -> None:
+        name = type(self).__name__
+        if not 0 <= p <= 1:
+            raise UserError(f"{name}.p={p}: must be between 0 and 1")
+        for key, bounds in ranges.items():
+            if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= high:
+                limit = "" if high == float("inf") else f" ≤ {high:g}"
+                raise UserError(f"{name}.{key}={list(bounds)}: must be [low, high] with 0 ≤ low ≤ high{limit}")
+        super().__init__(p=p)
+        self._param_generator = PlainUniformGenerator(
+            *((tuple(map(float, bounds)), key, None, None) for key, bounds in ranges.items())
+        )
+
+    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+        """Damage a batch in place.
+
+        Args:
+            pages: (B, 3, H, W) in [0, 1]; must stay in it.
+            params: What was drawn, (B,) or (B, …) each, on the CPU.
+            severity: Greater than 0.
+        """
+        raise NotImplementedError
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
+        """Draw uniform parameters and a seed per sample, for whatever else the damage draws."""
+        params: Params = super().generate_parameters(batch_shape)
+        params["seed"] = torch.randint(2**31 - 1, (batch_shape[0],))
+        return params
+
+    def transform_inputs(
+        self,
+        input: Tensor,
+        params: Params,
+        flags: dict[str, Any],  # noqa: ARG002
+        transform: Tensor | None = None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> Tensor:
+        """Kornia's gate; its own damages every sample and then chooses."""
+        return self.damage_chosen(input.clone(), params)
+
+    def damage_chosen(self, pages: Tensor, params: Params) -> Tensor:
+        """Damage in place the samples that the draw has chosen, and return the batch."""
+        chosen = (params["batch_prob"] > 0.5).nonzero().flatten()
+        if self.severity == 0 or not len(chosen):
+            return pages
+        drawn = {k: v[chosen] for k, v in params.items() if k not in ("batch_prob", "forward_input_shape")}
+        if len(chosen) == len(pages):
+            self.damage(pages, drawn, self.severity)
+        else:
+            at = chosen.to(pages.device)
+            own = pages[at]
+            self.damage(own, drawn, self.severity)
+            pages[at] = own
+        return pages
+
+
+def per_page(values: Tensor, pages: Tensor) -> Tensor:
+    """(B,) parameters as (B, 1, 1, 1) on the pages' device."""
+    return values.to(pages.device, pages.dtype).view(-1, 1, 1, 1)
