@@ -72,11 +72,11 @@ def train(
     net = build(
         module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed
     )
-    loggers = [build_logger(section, f"logger.{key}") for key, section in (logger or {}).items()]
+    loggers = [build_logger(section, f"logger.{key}") for key, section in chosen(logger)]
     run = build(
         trainer,
         "trainer",
-        callbacks=[build(section, f"callbacks.{key}") for key, section in (callbacks or {}).items()],
+        callbacks=[build(section, f"callbacks.{key}") for key, section in chosen(callbacks)],
         logger=loggers,
         default_root_dir=output_dir,
     )
@@ -153,9 +153,15 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+def chosen(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
+    """Name and section of each member of a group; ``callbacks.pictures=null`` leaves one out."""
+    return [(str(name), section) for name, section in (group or {}).items() if section]
+
+
 def quiet() -> None:
     """Silence what Lightning says on every start: a user should see our lines and real warnings only."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # trainer.profiler=simple was asked for
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter

@@ -1,5 +1,6 @@
 """What a training and a validation sample are, and the order of an epoch."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,13 +20,19 @@ class TrainingPages(Dataset[dict[str, Any]]):
 
     An item is a pure function of (seed, epoch, index): neither workers nor the order of access matter. It
     holds ``clean``, uint8 (3, S, S), and ``seed``, int in [0, 2**63).
+
+    Args:
+        pages: The pages.
+        view: Their view.
+        seed: Another seed, other views and damage.
+        views_per_page: Items that an epoch takes from each page.
     """
 
-    def __init__(self, pages: PageCache, view: View, *, seed: int) -> None:
-        self.pages, self.view, self.seed = pages, view, seed
+    def __init__(self, pages: PageCache, view: View, *, seed: int, views_per_page: int = 1) -> None:
+        self.pages, self.view, self.seed, self.views_per_page = pages, view, seed, views_per_page
 
     def __len__(self) -> int:
-        return len(self.pages)
+        return len(self.pages) * self.views_per_page
 
     def __getitem__(self, position: tuple[int, int] | int) -> dict[str, Any]:
         """Item of (epoch, index); an index alone, as Lightning's ``overfit_batches`` asks, means epoch 0.
@@ -34,8 +41,8 @@ class TrainingPages(Dataset[dict[str, Any]]):
         """
         epoch, index = position if isinstance(position, tuple) else (0, position)
         key = (self.seed, epoch, index)
-        for candidate in range(index, index + len(self)):
-            page = self.pages.read(candidate % len(self))
+        for candidate in range(index, index + len(self.pages)):
+            page = self.pages.read(candidate % len(self.pages))
             if page is not None:
                 clean = from_array(self.view.train(page, key))
                 return {"clean": clean, "seed": stable_hash("damage", *key)}
@@ -56,6 +63,7 @@ class FixedPairs(Dataset[dict[str, Any]]):
         seed: Another seed, another damage.
         key: Config key that named the pages, for the message.
         max_pages: Take so many of them, picked by the hash of their names.
+        views_per_page: Pairs made of each page; all pages' first come first.
     """
 
     def __init__(
@@ -67,14 +75,15 @@ class FixedPairs(Dataset[dict[str, Any]]):
         seed: int,
         key: str,
         max_pages: int | None = None,
+        views_per_page: int = 1,
     ) -> None:
         self._items: list[dict[str, Any]] = []
         picked = sorted(range(len(pages)), key=lambda index: stable_hash("pick", pages.source.name(index)))
-        for index in sorted(picked[:max_pages]):
+        for number, index in itertools.product(range(views_per_page), sorted(picked[:max_pages])):
             page = pages.read(index)
             if page is None:
                 continue
-            name = pages.source.name(index)
+            name = pages.source.name(index) + (f"#{number}" if number else "")
             clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
             with torch.no_grad():
                 degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))

@@ -44,6 +44,8 @@ class PagesDataModule(L.LightningDataModule):
         view: ``"resize"`` (the whole page) or ``"crop"`` (a square at the scan's resolution).
         image_size: S.
         augment: Fields of `Augment`.
+        views_per_page: Items that an epoch takes from each training page: more than 1 for crops of large pages.
+        val_views_per_page: Fixed pairs of each validation and test page.
         batch_size: Of training, per device.
         val_batch_size: Of validation and test, per device.
         num_workers: Processes that read the training pages.
@@ -67,6 +69,8 @@ class PagesDataModule(L.LightningDataModule):
         view: str = "resize",
         image_size: int = 256,
         augment: dict[str, Any] | None = None,
+        views_per_page: int = 1,
+        val_views_per_page: int = 1,
         batch_size: int = 16,
         val_batch_size: int = 16,
         num_workers: int = 2,
@@ -85,6 +89,8 @@ class PagesDataModule(L.LightningDataModule):
         _check_number("image_size", image_size, at_least=1)
         _check_number("batch_size", batch_size, at_least=1)
         _check_number("val_batch_size", val_batch_size, at_least=1)
+        _check_number("views_per_page", views_per_page, at_least=1)
+        _check_number("val_views_per_page", val_views_per_page, at_least=1)
         _check_number("num_workers", num_workers, at_least=0)
         _check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         _check_number("seed", seed, at_least=0)
@@ -98,6 +104,7 @@ class PagesDataModule(L.LightningDataModule):
         self.train_dir, self.val_dir, self.test_dir = train_dir, val_dir, test_dir
         self.val_fraction, self.max_val_pages = val_fraction, max_val_pages
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
+        self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed = strict, seed
         self._train: TrainingPages | None = None
@@ -121,7 +128,7 @@ class PagesDataModule(L.LightningDataModule):
                 self._pairs[split] = self._fixed_pairs(source, split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Augmented clean pages in an order drawn from (seed, epoch), in full batches if there is one."""
+        """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
         assert self._train is not None
         world_size, rank = self._world()
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
@@ -131,7 +138,6 @@ class PagesDataModule(L.LightningDataModule):
             self._train,
             self.batch_size,
             sampler=sampler,
-            drop_last=len(sampler) >= self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -151,9 +157,8 @@ class PagesDataModule(L.LightningDataModule):
         clean = to_float(batch["clean"])
         if "degraded" in batch:
             return {**batch, "clean": clean, "degraded": to_float(batch["degraded"])}
-        degradation = self.degradation.to(clean.device)
         with torch.no_grad():
-            degraded: Tensor = degradation(clean, seed=int(batch["seed"][0]))
+            degraded: Tensor = self.degradation(clean, seed=int(batch["seed"][0]))
         return {"clean": clean, "degraded": degraded}
 
     @property
@@ -191,16 +196,17 @@ class PagesDataModule(L.LightningDataModule):
         )
         if all(pages.read(index) is None for index in range(len(pages))):  # stops at the first readable page
             raise UserError(f"data.train_dir: none of its {len(pages)} pages can be read; see the warnings")
-        return TrainingPages(pages, self.view, seed=self.seed)
+        return TrainingPages(pages, self.view, seed=self.seed, views_per_page=self.views_per_page)
 
     def _fixed_pairs(self, source: PageSource, split: str) -> FixedPairs:
         return FixedPairs(
             PageCache(source, self.view.prepare, tag=self.view.tag),
             self.view,
-            self.degradation.cpu(),
+            self.degradation,
             seed=self.seed,
             key=f"data.{split}_dir",
             max_pages=self.max_val_pages if split == "val" else None,
+            views_per_page=self.val_views_per_page,
         )
 
     def _fixed_loader(self, split: str) -> DataLoader[Batch]:
