@@ -44,11 +44,7 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
     """
     if not config.get("_target_"):
         raise UserError(f"{where}._target_: missing; name the class to build, or choose one of the {where} group")
-    try:
-        target = get_object(config["_target_"])
-    except Exception as error:
-        raise UserError(f"{where}._target_={config['_target_']}: cannot be imported ({error})") from error
-    check_keys(target, [str(key) for key in config if not str(key).startswith("_")], where)
+    _check(config, where)
     try:
         return instantiate(config, **kwargs, _convert_="all")
     except InstantiationException as error:
@@ -61,3 +57,15 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
             cause = cause.__cause__
         raise
 
+
+def _check(config: DictConfig, where: str) -> None:
+    """Check the keys of a section, and of those below it, against the targets that will receive them."""
+    if name := config.get("_target_"):
+        try:
+            target = get_object(name)
+        except Exception as error:
+            raise UserError(f"{where}._target_={name}: cannot be imported ({error})") from error
+        check_keys(target, [str(key) for key in config if not str(key).startswith("_")], where)
+    for key, value in config.items():
+        if isinstance(value, DictConfig):
+            _check(value, f"{where}.{key}")

@@ -40,9 +40,9 @@ class Degradation(IntensityAugmentationBase2D):
         if not 0 <= p <= 1:
             raise UserError(f"{name}.p={p}: must be between 0 and 1")
         for key, bounds in ranges.items():
-            if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= high:
+            if not (isinstance(bounds, Sequence) and len(bounds) == 2 and 0 <= bounds[0] <= bounds[1] <= high):
                 limit = "" if high == float("inf") else f" ≤ {high:g}"
-                raise UserError(f"{name}.{key}={list(bounds)}: must be [low, high] with 0 ≤ low ≤ high{limit}")
+                raise UserError(f"{name}.{key}={bounds}: must be [low, high] with 0 ≤ low ≤ high{limit}")
         super().__init__(p=p)
         self._param_generator = PlainUniformGenerator(
             *((tuple(map(float, bounds)), key, None, None) for key, bounds in ranges.items())
@@ -80,7 +80,9 @@ class Degradation(IntensityAugmentationBase2D):
         chosen = (params["batch_prob"] > 0.5).nonzero().flatten()
         if self.severity == 0 or not len(chosen):
             return pages
-        drawn = {k: v[chosen] for k, v in params.items() if k not in ("batch_prob", "forward_input_shape")}
+        # Kornia adds the shape, and its containers further options, to what was drawn.
+        others = ("batch_prob", "forward_input_shape")
+        drawn = {k: v[chosen] for k, v in params.items() if isinstance(v, Tensor) and k not in others}
         if len(chosen) == len(pages):
             self.damage(pages, drawn, self.severity)
         else:

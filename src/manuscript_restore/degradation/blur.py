@@ -35,7 +35,7 @@ class GaussianBlur(Degradation):
     def damage(self, pages: Tensor, params: Params, severity: float) -> None:
         """Blur in place, page by page: what one page needs fits a CPU's cache, and a batch's convolution does not."""
         for page, size in zip(pages, params["kernel_size"].tolist(), strict=True):
-            sigma = severity * (0.3 * ((size - 1) * 0.5 - 1) + 0.8)
+            sigma = max(1e-3, severity * (0.3 * ((size - 1) * 0.5 - 1) + 0.8))  # its square must not underflow
             radius = round((size - 1) / 2 * max(1.0, severity))
             taps = torch.exp(-torch.arange(radius + 1) ** 2 / (2 * sigma**2))
             taps /= taps[0] + 2 * taps[1:].sum()
