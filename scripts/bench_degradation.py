@@ -94,7 +94,8 @@ def main() -> None:
         transform = pipeline(p, only)
         return timed(lambda: transform(clean, seed=next(seeds)), batches)
 
-    print(f"{SIZE}×{SIZE}, batch {BATCH}, {torch.get_num_threads()} torch threads, {cv2.getNumThreads()} OpenCV threads")
+    threads = f"{torch.get_num_threads()} torch threads, {cv2.getNumThreads()} OpenCV threads"
+    print(f"{SIZE}×{SIZE}, batch {BATCH}, {threads}")
     print(f"{'':34} {'ms/image':>9} {'images/s':>9} {'ratio':>6}")
     for label, p in (("all six on every page", 1.0), ("each with probability 0.5", 0.5)):
         loop = timed(lambda p=p: opencv_loop(pages, p, rng), batches)  # type: ignore[misc]

@@ -44,9 +44,7 @@ def main(
         raise typer.Exit(1) from None
 
 
-def draw(
-    checkpoint: Path | None, page: Path | None, out: Path, preset: str, view: View, seed: int
-) -> None:
+def draw(checkpoint: Path | None, page: Path | None, out: Path, preset: str, view: View, seed: int) -> None:
     """Run the flow on one page and write the four pictures."""
     restorer, label = find_restorer(checkpoint)
     source = images.read(page) if page else generate_page(seed, 0)

@@ -61,9 +61,7 @@ def epoch_of(data, epoch, **loader):
 
 def same(batches, others):
     return len(batches) == len(others) and all(
-        torch.equal(a[name], b[name])
-        for a, b in zip(batches, others, strict=True)
-        for name in ("clean", "seed")
+        torch.equal(a[name], b[name]) for a, b in zip(batches, others, strict=True) for name in ("clean", "seed")
     )
 
 
@@ -248,9 +246,7 @@ def test_a_bad_page_is_replaced_by_the_next(tmp_path):
 @pytest.mark.parametrize("max_gb", [0, 0.1])
 def test_one_warning_per_bad_file_over_workers_and_epochs(tmp_path, monkeypatch, capfd, max_gb):
     # pytest records warnings in memory, where those of the workers are lost: let them be printed.
-    monkeypatch.setattr(
-        warnings, "showwarning", lambda message, *_, **__: os.write(2, f"{message}\n".encode())
-    )
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: os.write(2, f"{message}\n".encode()))
     warnings.simplefilter("always")
     data = training_pages(make_folder(tmp_path, num_pages=6, bad=3), max_gb=max_gb)
     for epoch in range(2):
@@ -340,9 +336,9 @@ def test_resize_stores_small_pages_and_crop_whole_ones(tmp_path):
     for mode, num_bytes in (("resize", 32 * 32 * 3), ("crop", 200 * 300 * 3)):
         view = View(mode, 32, Augment())
         folder = tmp_path / mode
-        PageCache(
-            FolderSource(tmp_path / "pages"), view.prepare, tag=view.tag, max_gb=1, folder=str(folder)
-        ).read(0)
+        PageCache(FolderSource(tmp_path / "pages"), view.prepare, tag=view.tag, max_gb=1, folder=str(folder)).read(
+            0
+        )
         assert num_bytes < stored_bytes(folder) < num_bytes + 1000
 
 
@@ -551,9 +547,7 @@ def test_a_resumed_run_sees_what_the_straight_run_saw(tmp_path, num_workers):
     def fit(max_epochs, ckpt_path=None):
         model = Recorder()
         runner = trainer(tmp_path, max_epochs=max_epochs, enable_checkpointing=False)
-        runner.fit(
-            model, datamodule=data_module(train_dir=folder, num_workers=num_workers), ckpt_path=ckpt_path
-        )
+        runner.fit(model, datamodule=data_module(train_dir=folder, num_workers=num_workers), ckpt_path=ckpt_path)
         runner.save_checkpoint(tmp_path / "last.ckpt")
         return model.fed
 

@@ -65,9 +65,7 @@ def test_metrics_equal_scikit_image(pair):
 
 
 def test_ssim_is_torchmetrics_without_its_mirrored_border(pair):
-    _, full = structural_similarity_index_measure(
-        *pair, data_range=1.0, return_full_image=True, reduction="none"
-    )
+    _, full = structural_similarity_index_measure(*pair, data_range=1.0, return_full_image=True, reduction="none")
     torch.testing.assert_close(ssim(*pair), full[..., 5:-5, 5:-5].mean(dim=(1, 2, 3)), rtol=1e-4, atol=1e-5)
 
 

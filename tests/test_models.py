@@ -48,7 +48,12 @@ def test_any_size_in_same_size_out(decoder, size):
 
 @pytest.mark.parametrize(
     "encoder",
-    ["vit_tiny_patch16_224", "vit_small_patch16_dinov3", "vit_small_patch8_224", "vit_small_patch16_rope_224"],
+    [
+        "vit_tiny_patch16_224",
+        "vit_small_patch16_dinov3",
+        "vit_small_patch8_224",
+        "vit_small_patch16_rope_224",
+    ],
 )
 @pytest.mark.parametrize("decoder", ["reference", "progressive"])
 def test_encoders_by_name(encoder, decoder):

@@ -48,7 +48,14 @@ def test_smoke_leaves_everything(smoke):
         assert picture.width > 3 * 256
     with next(smoke.glob("csv/*/metrics.csv")).open() as file:
         columns = set(next(csv.reader(file)))
-    assert {"train/loss_l1", "train/loss_ssim", "train/loss_perceptual", "train/loss", "train/psnr", "val/psnr_gain"} <= columns
+    assert {
+        "train/loss_l1",
+        "train/loss_ssim",
+        "train/loss_perceptual",
+        "train/loss",
+        "train/psnr",
+        "val/psnr_gain",
+    } <= columns
     assert "lr-AdamW" in columns
 
 
@@ -131,7 +138,12 @@ def test_sweep_survives_a_failed_job(tmp_path, monkeypatch):
     from manuscript_restore.train import main
 
     monkeypatch.chdir(tmp_path)
-    overrides = [*QUICK, "trainer.max_epochs=1", "degradation.severity=0.5,-1,1.0", f"hydra.sweep.dir={tmp_path}/sweep"]
+    overrides = [
+        *QUICK,
+        "trainer.max_epochs=1",
+        "degradation.severity=0.5,-1,1.0",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+    ]
     monkeypatch.setattr(sys, "argv", ["train", "-m", *overrides])
     with pytest.raises(SystemExit) as exit_:
         main()

@@ -17,7 +17,7 @@ TITLES = ("degraded", "restored", "clean")
 
 
 class ValidationPictures(L.Callback):
-    """Writes degraded | restored | clean of the first validation pages to a folder, and to the loggers that take pictures.
+    """Writes degraded | restored | clean of the first validation pages to a folder and to W&B and TensorBoard.
 
     Args:
         folder: Where ``epoch_000.png`` and so on go.

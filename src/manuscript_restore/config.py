@@ -53,14 +53,17 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
             if isinstance(cause, UserError):
                 raise cause from error
             if isinstance(cause, ModuleNotFoundError):
-                raise UserError(f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard]") from error
+                raise UserError(
+                    f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard]"
+                ) from error
             cause = cause.__cause__
         raise
 
 
 def _check(config: DictConfig, where: str) -> None:
     """Check the keys of a section, and of those below it, against the targets that will receive them."""
-    if name := config.get("_target_"):
+    name = str(config.get("_target_") or "")
+    if name:
         try:
             target = get_object(name)
         except Exception as error:
@@ -68,4 +71,4 @@ def _check(config: DictConfig, where: str) -> None:
         check_keys(target, [str(key) for key in config if not str(key).startswith("_")], where)
     for key, value in config.items():
         if isinstance(value, DictConfig):
-            _check(value, f"{where}.{key}")
+            _check(value, f"{where}.{key!s}")

@@ -36,8 +36,8 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PerceptualLoss":
-        self._frozen[0]._apply(fn)  # the frozen network moves with the loss
-        super()._apply(fn, recurse)
+        self._frozen[0]._apply(fn)  # type: ignore[no-untyped-call]  # the frozen network moves with the loss
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
@@ -63,9 +63,7 @@ class CombinedLoss(nn.Module):
         perceptual: ``{"weight": float, "network": str, ...}``; see `PerceptualLoss`.
     """
 
-    def __init__(
-        self, *, l1: Mapping[str, Any], ssim: Mapping[str, Any], perceptual: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, *, l1: Mapping[str, Any], ssim: Mapping[str, Any], perceptual: Mapping[str, Any]) -> None:
         super().__init__()
         sections = {"l1": dict(l1), "ssim": dict(ssim), "perceptual": dict(perceptual)}
         self.weights = {name: _weight(name, section) for name, section in sections.items()}

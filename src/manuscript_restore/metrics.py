@@ -1,4 +1,4 @@
-"""How well a page was restored: PSNR, SSIM and MSE as means of per-image values, against the degraded input's own."""
+"""How well a page was restored: PSNR, SSIM and MSE as means of per-image values."""
 
 import torch
 from kornia.metrics import ssim as ssim_map
@@ -15,9 +15,7 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
 
     Capped at 100 dB: identical images have an infinite PSNR, and one of them would swallow every mean.
     """
-    values = peak_signal_noise_ratio(
-        restored, clean, data_range=1.0, dim=(1, 2, 3), reduction="none"
-    )
+    values = peak_signal_noise_ratio(restored, clean, data_range=1.0, dim=(1, 2, 3), reduction="none")
     return values.clamp(max=PSNR_CAP_DB)
 
 

@@ -70,9 +70,7 @@ class VGG16Features(nn.Module):
         try:
             net.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"loss.perceptual.weights={path}: not a state dict of torchvision's vgg16"
-            ) from error
+            raise UserError(f"loss.perceptual.weights={path}: not a state dict of torchvision's vgg16") from error
         self.net = net.features[: self.layers[-1] + 1]
 
     def forward(self, images: Tensor) -> list[Tensor]:

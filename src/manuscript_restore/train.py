@@ -69,9 +69,7 @@ def train(
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
     datamodule = build(data, "data", seed=seed, degradation=build(degradation, "degradation"))
-    net = build(
-        module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed
-    )
+    net = build(module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed)
     loggers = [build_logger(section, f"logger.{key}") for key, section in chosen(logger)]
     run = build(
         trainer,
@@ -85,7 +83,13 @@ def train(
         each.log_hyperparams({key: plain(value) for key, value in settings.items()})
 
     num_parameters = sum(parameter.numel() for parameter in net.restorer.parameters())
-    log.info("%s: %s parameters, %s; writing to %s", name, f"{num_parameters:,}", run.accelerator.name(), output_dir)
+    log.info(
+        "%s: %s parameters, %s; writing to %s",
+        name,
+        f"{num_parameters:,}",
+        run.accelerator.name(),
+        output_dir,
+    )
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     checkpoint = next((c for c in run.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
     best = checkpoint.best_model_path if checkpoint else ""
@@ -125,7 +129,9 @@ def run_job(config: DictConfig) -> float:
     try:
         check_keys(train, [str(key) for key in config], "config")
         if sweeping and config.trainer.get("strategy") == "ddp":
-            raise UserError("trainer=ddp: a sweep runs one job after the other, each on one device; use trainer=gpu")
+            raise UserError(
+                "trainer=ddp: a sweep runs one job after the other, each on one device; use trainer=gpu"
+            )
         summary = train(**{str(key): value for key, value in config.items()})
     except Exception as error:
         if not sweeping and not isinstance(error, USER_MISTAKES):
@@ -161,7 +167,9 @@ def chosen(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
 def quiet() -> None:
     """Silence what Lightning says on every start: a user should see our lines and real warnings only."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # trainer.profiler=simple was asked for
+    logging.getLogger("lightning.pytorch.profilers").setLevel(
+        logging.INFO
+    )  # trainer.profiler=simple was asked for
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter

@@ -152,7 +152,7 @@ class PagesDataModule(L.LightningDataModule):
         """The test pairs, each on one device only."""
         return self._fixed_loader("test")
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: uint8 to float, and the damage of a training batch."""
         clean = to_float(batch["clean"])
         if "degraded" in batch:

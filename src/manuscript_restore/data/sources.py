@@ -74,9 +74,7 @@ class FolderSource:
 class GeneratedSource:
     """Generated manuscripts: pages ``first`` to ``first + num_pages - 1`` of the sequence ``seed``."""
 
-    def __init__(
-        self, num_pages: int, seed: int, first: int = 0, *, height: int = 768, width: int = 1152
-    ) -> None:
+    def __init__(self, num_pages: int, seed: int, first: int = 0, *, height: int = 768, width: int = 1152) -> None:
         self.num_pages, self.seed, self.first = num_pages, seed, first
         self.height, self.width = height, width
 

@@ -13,7 +13,7 @@ from manuscript_restore.errors import UserError
 Params = dict[str, Tensor]
 
 
-class Degradation(IntensityAugmentationBase2D):
+class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia has no types
     """One kind of damage, as a Kornia augmentation: (B, 3, H, W) in [0, 1] to the same shape and range.
 
     Every sample has parameters of its own, drawn on the CPU whatever device the pages are on, small, and enough
@@ -68,9 +68,9 @@ class Degradation(IntensityAugmentationBase2D):
         self,
         input: Tensor,
         params: Params,
-        flags: dict[str, Any],  # noqa: ARG002
-        transform: Tensor | None = None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+        **kwargs: Any,
     ) -> Tensor:
         """Kornia's gate; its own damages every sample and then chooses."""
         return self.damage_chosen(input.clone(), params)

@@ -10,7 +10,7 @@ from manuscript_restore.errors import UserError
 
 
 class GaussianBlur(Degradation):
-    """Gaussian blur with a kernel of random odd size, as the reference system's ``cv2.GaussianBlur(page, (k, k), 0)``.
+    """Gaussian blur with a kernel of random odd size, as in ``cv2.GaussianBlur(page, (k, k), 0)``.
 
     σ follows from the size as OpenCV has it, 0.3·((k − 1)/2 − 1) + 0.8; the severity scales σ.
 
@@ -33,11 +33,11 @@ class GaussianBlur(Degradation):
         return params
 
     def damage(self, pages: Tensor, params: Params, severity: float) -> None:
-        """Blur in place, page by page: what one page needs fits a CPU's cache, and a batch's convolution does not."""
+        """Blur in place, page by page: one page fits a CPU's cache, and a batch's convolution does not."""
         for page, size in zip(pages, params["kernel_size"].tolist(), strict=True):
             sigma = max(1e-3, severity * (0.3 * ((size - 1) * 0.5 - 1) + 0.8))  # its square must not underflow
             radius = round((size - 1) / 2 * max(1.0, severity))
-            taps = torch.exp(-torch.arange(radius + 1) ** 2 / (2 * sigma**2))
+            taps = torch.exp(-(torch.arange(radius + 1) ** 2) / (2 * sigma**2))
             taps /= taps[0] + 2 * taps[1:].sum()
             for dim in (1, 2):
                 page.copy_(_convolve(page, taps.tolist(), dim))

@@ -31,10 +31,12 @@ class DegradationPipeline(nn.Module):
             raise UserError(f"degradation.severity={severity}: must be a number of at least 0")
         for name, transform in (transforms or {}).items():
             if not isinstance(transform, nn.Module):
-                raise UserError(f"degradation.transforms.{name}: needs a _target_ that is a transform, and its values")
+                raise UserError(
+                    f"degradation.transforms.{name}: needs a _target_ that is a transform, and its values"
+                )
             if isinstance(transform, Degradation):
                 transform.severity = severity
-        self.transforms = nn.ModuleDict(transforms or {})
+        self.transforms: Mapping[str, Any] = nn.ModuleDict(transforms or {})  # type: ignore[assignment]
         self.severity = severity
         self.params: dict[str, Any] = {}
 
@@ -57,5 +59,7 @@ class DegradationPipeline(nn.Module):
                 if isinstance(transform, Degradation):
                     degraded = transform.damage_chosen(degraded, params[name])
                 else:
-                    degraded = torch.lerp(degraded, transform(degraded, params=params[name]), min(self.severity, 1.0))
+                    degraded = torch.lerp(
+                        degraded, transform(degraded, params=params[name]), min(self.severity, 1.0)
+                    )
         return degraded.clamp_(0, 1)

@@ -14,7 +14,7 @@ from manuscript_restore.errors import UserError
 
 
 class ReferenceDecoder(nn.Module):
-    """The reference system's head: each token becomes its patch of pixels, merged with the input by a 1×1 convolution.
+    """The reference system's head: a token becomes its patch of pixels; a 1×1 convolution merges the input.
 
     590,592 + 21 parameters at dim 768, patch 16.
     """

@@ -33,6 +33,9 @@ class Encoder(nn.Module):
         UserError: The name is unknown or no ViT, or the weights cannot be had or do not fit.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         name: str,
@@ -130,10 +133,9 @@ def _fit_positions(positions: Tensor, vit: Any) -> Tensor:
     num_tokens = positions.shape[1]
     num_prefix = num_tokens - int(num_tokens**0.5) ** 2
     own_prefix = vit.pos_embed.shape[1] - vit.patch_embed.num_patches
-    if own_prefix:
-        return resample_abs_pos_embed(
-            positions, new_size=list(vit.patch_embed.grid_size), num_prefix_tokens=own_prefix
-        )
-    return resample_abs_pos_embed(
-        positions[:, num_prefix:], new_size=list(vit.patch_embed.grid_size), num_prefix_tokens=0
+    fitted: Tensor = resample_abs_pos_embed(
+        positions if own_prefix else positions[:, num_prefix:],
+        new_size=list(vit.patch_embed.grid_size),
+        num_prefix_tokens=own_prefix,
     )
+    return fitted

@@ -77,9 +77,7 @@ def _draw_support(rng: np.random.Generator, kind: str, height: int, width: int) 
     age += grain * (rng.standard_normal((height, width), np.float32) + coarse)
     # Handling darkens the rims, unevenly and more on some sides.
     sides = [
-        np.arange(n, dtype=np.float32)[::step] / min(height, width)
-        for n in (height, width)
-        for step in (1, -1)
+        np.arange(n, dtype=np.float32)[::step] / min(height, width) for n in (height, width) for step in (1, -1)
     ]
     top, bottom, left, right = (rng.uniform(0, 1) * np.exp(-s / rng.uniform(0.02, 0.09)) for s in sides)
     rim = (top + bottom)[:, None] + (left + right)[None]

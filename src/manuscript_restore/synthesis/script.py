@@ -49,8 +49,7 @@ def write_text(
     size = hand.size
     alphabet = [_draw_glyph(rng, hand) for _ in range(NUM_GLYPHS)]
     stops = [
-        _draw_strokes([np.array([[x, -0.05], [x, 1.05]]) for x in xs], 0.6, hand)
-        for xs in ([0.2], [0.1, 0.45])
+        _draw_strokes([np.array([[x, -0.05], [x, 1.05]]) for x in xs], 0.6, hand) for xs in ([0.2], [0.1, 0.45])
     ]
     left, right = width * rng.uniform(0.04, 0.13), width * (1 - rng.uniform(0.04, 0.13))
     columns = np.arange(width)
