@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # the import would look for a new version online
-
 import hydra
 import lightning as L
 import torch
@@ -83,36 +81,38 @@ def train(
         each.log_hyperparams({key: plain(value) for key, value in settings.items()})
 
     num_parameters = sum(parameter.numel() for parameter in net.restorer.parameters())
-    log.info(
-        "%s: %s parameters, %s; writing to %s",
-        name,
-        f"{num_parameters:,}",
-        run.accelerator.name(),
-        output_dir,
-    )
+    device = run.strategy.root_device.type
+    log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
     run.fit(net, datamodule, ckpt_path=ckpt_path)
-    checkpoint = next((c for c in run.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
-    best = checkpoint.best_model_path if checkpoint else ""
+    summary = describe(run)  # before the test, which loads the best checkpoint and the callbacks' state in it
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
     if test:
-        run.test(net, datamodule, ckpt_path=best or None, verbose=False)
+        run.test(net, datamodule, ckpt_path=summary["best_checkpoint"] or None, verbose=False)
         scores |= {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("test/")}
-    best_score = checkpoint.best_model_score if checkpoint else None
     return {
         "name": name,
         "status": "finished",
+        "perceptual_network": loss["perceptual"]["network"] if loss["perceptual"]["weight"] else None,
+        "scores": scores,
+        "pictures": str(Path(output_dir) / "pictures"),
+        **summary,
+    }
+
+
+def describe(run: L.Trainer) -> dict[str, Any]:
+    """What a finished trainer did and where its files lie."""
+    checkpoint = run.checkpoint_callback if isinstance(run.checkpoint_callback, ModelCheckpoint) else None
+    best_score = checkpoint.best_model_score if checkpoint else None
+    return {
         "epochs": run.current_epoch,
         "steps": run.global_step,
         "objective": None if best_score is None else float(best_score),
-        "perceptual_network": loss["perceptual"]["network"] if loss["perceptual"]["weight"] else None,
-        "scores": scores,
-        "best_checkpoint": best,
+        "best_checkpoint": checkpoint.best_model_path if checkpoint else "",
         "last_checkpoint": checkpoint.last_model_path if checkpoint else "",
-        "pictures": str(Path(output_dir) / "pictures"),
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
-            for each in loggers
-            if isinstance(each, WandbLogger) and each.experiment.settings.mode == "offline"
+            for each in run.loggers
+            if isinstance(each, WandbLogger) and run.is_global_zero and each.experiment.settings.mode == "offline"
         ],
     }
 
@@ -141,6 +141,10 @@ def run_job(config: DictConfig) -> float:
         summary = {"name": config.get("name"), "status": "failed", "error": message, "objective": None}
     finally:
         release()
+    if (
+        os.environ.get("LOCAL_RANK", "0") != "0"
+    ):  # another process of trainer=ddp
+        return math.nan
     (output_dir / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if summary["status"] == "finished":
         print_summary(summary)
