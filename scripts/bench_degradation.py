@@ -2,10 +2,13 @@
 
     python scripts/bench_degradation.py [--batches 5]
 
-Both run in one process, in turn; medians of the repeats, and the ratio of the two.
+Both run in one process, in turn; medians of the repeats, and the ratio of the two. On a busy machine OpenMP's
+threads, which wait for one another by spinning, make PyTorch up to a hundred times slower; OMP_WAIT_POLICY=passive
+in the environment prevents it.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -96,6 +99,11 @@ def main() -> None:
 
     threads = f"{torch.get_num_threads()} torch threads, {cv2.getNumThreads()} OpenCV threads"
     print(f"{SIZE}×{SIZE}, batch {BATCH}, {threads}")
+    if (
+        os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1)
+        and os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive"
+    ):
+        print("The machine is busy and the timings are not to be trusted: wait, or set OMP_WAIT_POLICY=passive")
     print(f"{'':34} {'ms/image':>9} {'images/s':>9} {'ratio':>6}")
     for label, p in (("all six on every page", 1.0), ("each with probability 0.5", 0.5)):
         loop = timed(lambda p=p: opencv_loop(pages, p, rng), batches)  # type: ignore[misc]

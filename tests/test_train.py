@@ -118,6 +118,19 @@ def test_resume_is_exact(train, tmp_path, extra):
 
 
 @pytest.mark.slow
+def test_the_last_checkpoint_is_of_the_last_epoch_however_it_scores(train, tmp_path):
+    """From the identity on undamaged pages training can only make the scores worse."""
+    summary = train(*QUICK, "degradation=none", "trainer.max_epochs=3", "optimizer.lr=1e-3")
+    epochs = {
+        name: torch.load(summary[f"{name}_checkpoint"], weights_only=True)["epoch"] for name in ("best", "last")
+    }
+    with next((tmp_path / "run").glob("csv/*/metrics.csv")).open() as file:
+        scores = [float(row["val/psnr"]) for row in csv.DictReader(file) if row["val/psnr"]]
+    assert epochs == {"best": scores.index(max(scores)), "last": 2}
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+@pytest.mark.slow
 def test_same_seed_same_run_other_seed_other_run(train, tmp_path):
     losses = [
         train(*QUICK, f"seed={seed}", "trainer.max_epochs=1", folder=tmp_path / f"{i}")["scores"]["val/loss"]

@@ -48,6 +48,8 @@ class RestorationModule(L.LightningModule):
         check_keys(Restorer, model, "model")
         check_keys(CombinedLoss, loss, "loss")
         check_keys(cosine_with_warmup, set(optimizer) - {"weight_decay"}, "optimizer")
+        if not 0 < optimizer["lr"] < math.inf:
+            raise UserError(f"optimizer.lr={optimizer['lr']}: must be greater than 0")
         if train_metrics_every < 1:
             raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
         self.restorer = Restorer(**model)

@@ -101,14 +101,16 @@ def train(
 
 def describe(run: L.Trainer) -> dict[str, Any]:
     """What a finished trainer did and where its files lie."""
-    checkpoint = run.checkpoint_callback if isinstance(run.checkpoint_callback, ModelCheckpoint) else None
-    best_score = checkpoint.best_model_score if checkpoint else None
+    kept = [each for each in run.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
+    best = next((each for each in kept if each.monitor), None)
+    last = next((each for each in kept if not each.monitor), None)
+    best_score = best.best_model_score if best else None
     return {
         "epochs": run.current_epoch,
         "steps": run.global_step,
         "objective": None if best_score is None else float(best_score),
-        "best_checkpoint": checkpoint.best_model_path if checkpoint else "",
-        "last_checkpoint": checkpoint.last_model_path if checkpoint else "",
+        "best_checkpoint": best.best_model_path if best else "",
+        "last_checkpoint": last.best_model_path if last else "",
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
             for each in run.loggers

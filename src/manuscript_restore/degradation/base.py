@@ -1,5 +1,6 @@
 """What every kind of damage has in common."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
     Args:
         p: Probability that a sample is damaged.
         ranges: (low, high) of each uniform parameter, by name.
+        high: The most that any of them may be.
 
     Attributes:
         severity: Scales the strength of what was drawn: 0 is the identity, 1 the configured range.
@@ -35,25 +37,26 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
 
     severity: float = 1.0
 
-    def __init__(self, *, p: float, ranges: dict[str, Sequence[float]], high: float = float("inf")) -> None:
+    def __init__(self, *, p: float, ranges: dict[str, Sequence[float]], high: float = math.inf) -> None:
         name = type(self).__name__
-        if not 0 <= p <= 1:
+        if not (isinstance(p, int | float) and 0 <= p <= 1):
             raise UserError(f"{name}.p={p}: must be between 0 and 1")
         for key, bounds in ranges.items():
-            if not (isinstance(bounds, Sequence) and len(bounds) == 2 and 0 <= bounds[0] <= bounds[1] <= high):
-                limit = "" if high == float("inf") else f" ≤ {high:g}"
-                raise UserError(f"{name}.{key}={bounds}: must be [low, high] with 0 ≤ low ≤ high{limit}")
+            check_range(f"{name}.{key}", bounds, high=high)
         super().__init__(p=p)
         self._param_generator = PlainUniformGenerator(
             *((tuple(map(float, bounds)), key, None, None) for key, bounds in ranges.items())
         )
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
-        """Damage a batch in place.
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+        """Damage pages in place.
+
+        They come one by one: a gathered batch would have to be copied there and back, and a single page fits a
+        CPU's cache, so that several operations on it cost little more than one.
 
         Args:
-            pages: (B, 3, H, W) in [0, 1]; must stay in it.
-            params: What was drawn, (B,) or (B, …) each, on the CPU.
+            pages: At least one; contiguous (3, H, W) in [0, 1]; must stay in it.
+            params: What was drawn, (len(pages),) or (len(pages), …) each, on the CPU.
             severity: Greater than 0.
         """
         raise NotImplementedError
@@ -73,26 +76,35 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
         **kwargs: Any,
     ) -> Tensor:
         """Kornia's gate; its own damages every sample and then chooses."""
-        return self.damage_chosen(input.clone(), params)
+        return self.damage_chosen(input.clone(memory_format=torch.contiguous_format), params)
 
     def damage_chosen(self, pages: Tensor, params: Params) -> Tensor:
         """Damage in place the samples that the draw has chosen, and return the batch."""
         chosen = (params["batch_prob"] > 0.5).nonzero().flatten()
-        if self.severity == 0 or not len(chosen):
-            return pages
-        # Kornia adds the shape, and its containers further options, to what was drawn.
-        others = ("batch_prob", "forward_input_shape")
-        drawn = {k: v[chosen] for k, v in params.items() if isinstance(v, Tensor) and k not in others}
-        if len(chosen) == len(pages):
-            self.damage(pages, drawn, self.severity)
-        else:
-            at = chosen.to(pages.device)
-            own = pages[at]
-            self.damage(own, drawn, self.severity)
-            pages[at] = own
+        if self.severity > 0 and len(chosen):
+            # Kornia adds the shape, and its containers further options, to what was drawn.
+            others = ("batch_prob", "forward_input_shape")
+            drawn = {k: v[chosen] for k, v in params.items() if isinstance(v, Tensor) and k not in others}
+            self.damage([pages[i] for i in chosen.tolist()], drawn, self.severity)
         return pages
 
 
-def per_page(values: Tensor, pages: Tensor) -> Tensor:
-    """(B,) parameters as (B, 1, 1, 1) on the pages' device."""
-    return values.to(pages.device, pages.dtype).view(-1, 1, 1, 1)
+def check_range(where: str, bounds: Any, *, high: float = math.inf, whole: bool = False) -> None:
+    """Check a range that a config gives.
+
+    Args:
+        where: Class and argument, for the message.
+        bounds: Should be two finite numbers, ascending from 0 or more.
+        high: The most that the larger one may be.
+        whole: Whether they must be integers.
+
+    Raises:
+        UserError: They are not.
+    """
+    kinds = int if whole else int | float
+    pair = isinstance(bounds, Sequence) and len(bounds) == 2 and all(isinstance(b, kinds) for b in bounds)
+    if pair and 0 <= bounds[0] <= bounds[1] <= high and bounds[1] < math.inf:
+        return
+    limit = "" if high == math.inf else f" ≤ {high:g}"
+    numbers = "whole numbers " if whole else ""
+    raise UserError(f"{where}={bounds}: must be {numbers}[low, high] with 0 ≤ low ≤ high{limit}")

@@ -1,7 +1,10 @@
 """Noise of the camera: Gaussian, salt and pepper."""
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +26,6 @@ class GaussianNoise(Degradation):
 
     def __init__(self, *, sigma: Sequence[float] = (0.01, 0.08), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"sigma": sigma})
-        self._plates: dict[tuple[torch.device, int, int], Tensor] = {}
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
         """Draw σ, and a place on the plate for each channel."""
@@ -31,24 +33,23 @@ class GaussianNoise(Degradation):
         params["place"] = torch.randint(PLATE_SIZE, (*batch_shape[:2], 2))
         return params
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Add noise in place."""
-        height, width = pages.shape[-2:]
-        plate = self._plate(pages.device, height, width)
+        height, width = pages[0].shape[-2:]
+        # Repeated so far that a window of the pages' size fits at every place.
+        plate = _plate(pages[0].device, *(1 + -(-side // PLATE_SIZE) for side in (height, width)))
         sigmas = (severity * params["sigma"]).tolist()
         for page, sigma, places in zip(pages, sigmas, params["place"].tolist(), strict=True):
             for channel, (top, left) in zip(page, places, strict=True):
                 channel.add_(plate[top : top + height, left : left + width], alpha=sigma)
-        pages.clamp_(0, 1)
+            page.clamp_(0, 1)
 
-    def _plate(self, device: torch.device, height: int, width: int) -> Tensor:
-        """Normal numbers, repeated so far that a window of the pages' size fits at every place."""
-        rows, columns = (1 + -(-side // PLATE_SIZE) for side in (height, width))
-        key = (device, rows, columns)
-        if key not in self._plates:
-            numbers = torch.randn(PLATE_SIZE, PLATE_SIZE, generator=torch.Generator().manual_seed(0))
-            self._plates[key] = numbers.repeat(rows, columns).to(device)
-        return self._plates[key]
+
+@cache  # here, not in the module: a pickled pipeline stays small
+def _plate(device: torch.device, rows: int, columns: int) -> Tensor:
+    """Normal numbers, always the same ones, repeated in rows and columns."""
+    numbers = torch.randn(PLATE_SIZE, PLATE_SIZE, generator=torch.Generator().manual_seed(0))
+    return numbers.repeat(rows, columns).to(device)
 
 
 class SaltAndPepper(Degradation):
@@ -62,12 +63,16 @@ class SaltAndPepper(Degradation):
     def __init__(self, *, amount: Sequence[float] = (0.001, 0.01), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"amount": amount}, high=1)
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Set pixels in place; more of the same ones as the severity grows."""
-        num_pixels = pages[0, 0].numel()
+        num_pixels = pages[0][0].numel()
         amounts = (severity * params["amount"]).clamp(max=1).tolist()
         for page, amount, seed in zip(pages, amounts, params["seed"].tolist(), strict=True):
             generator = torch.Generator().manual_seed(seed)
-            hits = torch.randint(2 * num_pixels, (round(amount * num_pixels),), generator=generator)
-            values = (hits % 2).to(pages.dtype).to(pages.device)
-            page.flatten(1)[:, (hits // 2).to(pages.device)] = values
+            # N random hits touch a share 1 − exp(−N / pixels); to touch the very last pixel could take for ever.
+            num_hits = round(-num_pixels * math.log1p(-min(amount, 1 - 0.5 / num_pixels)))
+            hits = torch.randint(2 * num_pixels, (num_hits,), generator=generator).numpy()
+            # The first hit of a pixel counts: CUDA leaves open which of several writes to one place stays.
+            places, first = np.unique(hits // 2, return_index=True)
+            values = torch.from_numpy(hits[first] % 2).to(page.device, page.dtype)
+            page.flatten(1)[:, torch.from_numpy(places).to(page.device)] = values

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params, per_page
-from manuscript_restore.errors import UserError
+from manuscript_restore.degradation.base import Degradation, Params, check_range
 
 GRID = 64  # pixels of the short side of the grid that stains are drawn on: their edges are soft
 MAX_GRID = 1024  # of its long side
@@ -40,8 +39,7 @@ class Stains(Degradation):
         opacity: Sequence[float] = (0.1, 0.5),
         p: float = 0.5,
     ) -> None:
-        if len(count) != 2 or not 0 <= count[0] <= count[1]:
-            raise UserError(f"Stains.count={list(count)}: must be [low, high] with 0 ≤ low ≤ high")
+        check_range("Stains.count", count, whole=True)
         super().__init__(p=p, ranges={"radius": radius, "opacity": opacity}, high=1)
         self.count = tuple(count)
 
@@ -57,29 +55,38 @@ class Stains(Degradation):
         params["outline"] = torch.rand(num_pages, 1, OUTLINE, OUTLINE)
         return params
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Stain in place."""
-        height, width = pages.shape[-2:]
+        height, width = pages[0].shape[-2:]
+        device = pages[0].device
         short = min(height, width)
         rows, columns = (min(MAX_GRID, round(GRID * side / short)) for side in (height, width))
-        y = torch.linspace(0, height / short, rows, device=pages.device).view(1, 1, -1, 1)
-        x = torch.linspace(0, width / short, columns, device=pages.device).view(1, 1, 1, -1)
-        outline = F.interpolate(params["outline"].to(pages.device), (rows, columns), mode="bicubic")
+        y = torch.linspace(0, height / short, rows, device=device).view(1, 1, -1, 1)
+        x = torch.linspace(0, width / short, columns, device=device).view(1, 1, 1, -1)
+        outline = F.interpolate(params["outline"].to(device), (rows, columns), mode="bicubic")
         bend = BEND * (outline - 0.5)
         dark, light = torch.tensor(DARK), torch.tensor(LIGHT)
 
-        passed = pages.new_ones(len(pages), 3, rows, columns)  # share of the light that the spots let through
+        # Share of the light that the spots let through; float32 whatever the pages are, for the coordinates' sake
+        passed = y.new_ones(len(pages), 3, rows, columns)
         for spot in range(params["radius"].shape[1]):
             drawn = {key: value[:, spot] for key, value in params.items() if key != "outline"}
             top, left = drawn["place"].unbind(-1)
-            down = y - per_page(top * height / short, pages)
-            right = x - per_page(left * width / short, pages)
-            radii = (down**2 + right**2).sqrt() / per_page(drawn["radius"], pages) + bend
+            down = y - _per_page(top * height / short, y)
+            right = x - _per_page(left * width / short, x)
+            radii = (down**2 + right**2).sqrt() / _per_page(drawn["radius"], y) + bend
             inside = ((1 - radii) / EDGE + 0.5).clamp(0, 1)
-            rim = torch.exp(-(((radii - RIM[0]) / RIM[1]) ** 2))
-            opacity = per_page((severity * drawn["opacity"]).clamp(max=1), pages)
+            off_rim = ((radii - RIM[0]) / RIM[1]).clamp(max=5)  # beyond, exp underflows, which is slow
+            rim = torch.exp(-(off_rim**2))
+            opacity = _per_page((severity * drawn["opacity"]).clamp(max=1), y)
             cover = opacity * inside * (0.6 + 0.4 * rim)
             colour = dark + drawn["colour"][:, None] * (light - dark)  # (b, 3)
-            passed *= 1 - cover * (1 - colour.to(pages.device)[:, :, None, None])
-        for page, light_passed in zip(pages, passed, strict=True):  # one at a time: it fits a CPU's cache
-            page *= F.interpolate(light_passed[None], (height, width), mode="bilinear")[0].clamp_(0, 1)
+            passed *= 1 - cover * (1 - colour.to(device)[:, :, None, None])
+        for page, light_passed in zip(pages, passed, strict=True):
+            # channels as a batch: twice as fast as a batch of one
+            page *= F.interpolate(light_passed[:, None], (height, width), mode="bilinear")[:, 0].clamp_(0, 1)
+
+
+def _per_page(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) parameters as (B, 1, 1, 1) on the other tensor's device."""
+    return values.to(like.device).view(-1, 1, 1, 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params, per_page
+from manuscript_restore.degradation.base import Degradation, Params
 
 
 class Fading(Degradation):
@@ -19,10 +19,11 @@ class Fading(Degradation):
     def __init__(self, *, alpha: Sequence[float] = (0.6, 0.9), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"alpha": alpha}, high=1)
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Fade in place."""
-        alpha = 1 - severity * (1 - params["alpha"])
-        pages *= per_page(alpha.clamp(min=0), pages)
+        alphas = (1 - severity * (1 - params["alpha"])).clamp(min=0)
+        for page, alpha in zip(pages, alphas.tolist(), strict=True):
+            page *= alpha
 
 
 class YellowTint(Degradation):
@@ -38,8 +39,9 @@ class YellowTint(Degradation):
     def __init__(self, *, strength: Sequence[float] = (0.05, 0.3), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength}, high=1)
 
-    def damage(self, pages: Tensor, params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Tint in place."""
-        strength = (severity * params["strength"]).clamp(max=1)
-        gain = 1 - strength[:, None] * torch.tensor(self.absorbed)  # (b, 3)
-        pages *= gain.to(pages.device, pages.dtype)[:, :, None, None]
+        strengths = (severity * params["strength"]).clamp(max=1)
+        gains = 1 - strengths[:, None] * torch.tensor(self.absorbed)  # (b, 3)
+        for page, gain in zip(pages, gains.to(pages[0].device), strict=True):
+            page *= gain[:, None, None]
