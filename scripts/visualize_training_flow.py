@@ -25,6 +25,7 @@ from manuscript_restore.report.figures import contact_sheet, error_map
 from manuscript_restore.synthesis import generate_page
 
 ERROR_LIMIT = 0.25
+UNSEEN_PAGE = 3_000_000  # far from those that trainings generate
 
 
 def main(
@@ -47,7 +48,7 @@ def main(
 def draw(checkpoint: Path | None, page: Path | None, out: Path, preset: str, view: View, seed: int) -> None:
     """Run the flow on one page and write the four pictures."""
     restorer, label = find_restorer(checkpoint)
-    source = images.read(page) if page else generate_page(seed, 0)
+    source = images.read(page) if page else generate_page(seed, UNSEEN_PAGE)
     clean = images.to_float(images.from_array(view.fixed(view.prepare(source), (seed,))))[None]
     pipeline = build_degradation(preset)
     degraded = images.quantize(pipeline(clean, seed=seed))

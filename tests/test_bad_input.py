@@ -72,6 +72,12 @@ def test_folder_of_broken_images(fails, tmp_path, pages):
     assert "none of its 2 pages can be read" in printed
 
 
+def test_a_validation_folder_inside_the_training_folder_is_noticed(fails, pages):
+    overrides = f"data.train_dir={pages}", f"data.val_dir={pages}/page_2", "ckpt_path=null", "optimizer.lr=-1"
+    with pytest.warns(UserWarning, match=r"data\.val_dir: 1 of its pages also train"):
+        fails(*overrides)
+
+
 def test_strict_names_every_broken_file(fails, pages):
     whole = (pages / "page_0.png").read_bytes()
     (pages / "short.png").write_bytes(whole[: len(whole) // 2])
@@ -84,13 +90,13 @@ def test_strict_names_every_broken_file(fails, pages):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["resize", "crop"])
-def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, view):
+def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, view):
     odd_pages(tmp_path / "odd")
     jpeg = tmp_path / "odd" / "truncated.jpg"
     write(generate_page(0, 2, height=200, width=200), jpeg)
     jpeg.write_bytes(jpeg.read_bytes()[:3000])
     (tmp_path / "odd" / "empty.png").touch()
-    folders = f"data.train_dir={tmp_path}/odd", f"data.val_dir={tmp_path}/odd"
+    folders = f"data.train_dir={tmp_path}/odd", f"data.val_dir={pages}"
     with pytest.warns(UserWarning, match="page left out") as warned:
         summary = train(*QUICK, *folders, f"data.view={view}")
     assert summary["status"] == "finished"
@@ -102,24 +108,33 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, view):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.trian_dir=x", "trian_dir"),
-        ("modle=vit_tiny", "modle"),
-        ("model=vit_huge", "vit_huge"),
+        ("data.trian_dir=x", "Key 'trian_dir' is not in struct"),
+        ("modle=vit_tiny", "Could not override 'modle'"),
+        ("model=vit_huge", "Could not find 'model/vit_huge'"),
         ("+data.trian_dir=x", "data.trian_dir: unknown key (did you mean train_dir?)"),
         ("+colour=blue", "config.colour: unknown key"),
         ("data.batch_size=0", "data.batch_size=0: must be at least 1"),
         ("data.view=zoom", "data.view=zoom: must be resize or crop"),
         ("data.image_size=50", "not a multiple of the patch size 16; use 48"),
         ("model.encoder=vit_bse_patch16_224", "timm has no such model"),
-        ("trainer=gpu", "gpu" if not torch.cuda.is_available() else None),
+        ("trainer=gpu", None if torch.cuda.is_available() else "No supported gpu backend found"),
         ("degradation.transforms.fading.p=2", "Fading.p=2: must be between 0 and 1"),
+        ("seed=-1", "seed=-1: must be a whole number"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay=-1: must be a number of at least 0"),
+        ("+optimizer.step=1", "optimizer.step: unknown key; known keys: lr, min_lr, warmup_steps, weight_decay"),
+        ("+data.seed=5", "data.seed: not to be set here"),
+        ("+model.decoder.dim=3", "model.decoder.dim: follows from the encoder"),
+        ("loss.l1.weight=0 loss.ssim.weight=0", "loss: all weights are 0"),
+        ("trainer.max_epochs=-1", "trainer.max_epochs=-1: the cosine needs an end"),
+        ("trainer.precision=half", "half"),
         ("ckpt_path=none.ckpt", "checkpoint none.ckpt: no such file"),
     ],
 )
 def test_wrong_configuration(fails, override, message):
     if message is None:
         pytest.skip("not a mistake here")
-    assert message in fails(override)
+    assert message in fails(*override.split())
 
 
 def test_vgg16_without_weights(fails, monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from manuscript_restore.config import build, config_dir, run_dir
 from manuscript_restore.errors import UserError
-from manuscript_restore.lit import RestorationModule, cosine_with_warmup
+from manuscript_restore.lit import RestorationModule, Schedule
 from manuscript_restore.train import plain, train
 
 CONFIGS = Path(config_dir())
@@ -28,7 +28,8 @@ def test_every_experiment_builds(experiment):
     config = composed(f"experiment={experiment}")
     assert config.name == experiment
     assert set(config) == set(train.__kwdefaults__ or {}) | set(train.__annotations__) - {"return"}
-    build(config.data, "data", seed=0, degradation=build(config.degradation, "degradation"))
+    degradation, val_degradation = (build(config[key], key) for key in ("degradation", "val_degradation"))
+    build(config.data, "data", seed=0, degradation=degradation, val_degradation=val_degradation)
     module = build(
         config.module,
         "module",
@@ -74,13 +75,13 @@ def test_vit_base_is_the_reference():
 def test_several_loggers_and_callbacks():
     config = composed("logger=[csv,wandb,tensorboard]", "callbacks=[checkpoints,ema,early_stopping]")
     assert set(config.logger) == {"csv", "wandb", "tensorboard"}
-    assert {"checkpoint", "ema", "early_stopping"} <= set(config.callbacks)
+    assert {"best", "last", "ema", "early_stopping"} <= set(config.callbacks)
 
 
 def test_unknown_keys_are_listed():
     config = composed("+data.trian_dir=x")
     with pytest.raises(UserError, match=r"data\.trian_dir: unknown key \(did you mean train_dir\?\); known keys"):
-        build(config.data, "data", seed=0, degradation=None)
+        build(config.data, "data", seed=0, degradation=None, val_degradation=None)
 
 
 @pytest.mark.parametrize(
@@ -117,12 +118,14 @@ def test_cosine_schedule_equals_torch():
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=1e-6)
+    schedule = Schedule(lr=1e-4, weight_decay=0, min_lr=1e-6, warmup_steps=0)
     for step in range(50):
-        factor = cosine_with_warmup(step, num_steps=50, lr=1e-4)
+        factor = schedule.factor(step, num_steps=50)
         assert 1e-4 * factor == pytest.approx(reference.get_last_lr()[0], rel=1e-6)
         optimizer.step()
         reference.step()
-    assert 1e-4 * cosine_with_warmup(50, num_steps=50, lr=1e-4) == pytest.approx(1e-6)
-    ramp = [cosine_with_warmup(s, num_steps=50, lr=1e-4, warmup_steps=4) for s in range(6)]
+    assert 1e-4 * schedule.factor(50, num_steps=50) == pytest.approx(1e-6)
+    warm = Schedule(lr=1e-4, weight_decay=0, min_lr=1e-6, warmup_steps=4)
+    ramp = [warm.factor(step, num_steps=50) for step in range(6)]
     assert ramp[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert ramp[5] < 1

@@ -49,7 +49,14 @@ def fixed_pairs(folder, view="crop", seed=0, **options):
 
 
 def data_module(**options):
-    defaults = {"degradation": Noise(), "image_size": 32, "batch_size": 4, "num_workers": 0, "cache_gb": 0.1}
+    defaults = {
+        "degradation": Noise(),
+        "val_degradation": Noise(),
+        "image_size": 32,
+        "batch_size": 4,
+        "num_workers": 0,
+        "cache_gb": 0.1,
+    }
     return PagesDataModule(**(defaults | options))
 
 

@@ -30,6 +30,15 @@ TRANSFORMS = [Fading, GaussianBlur, GaussianNoise, SaltAndPepper, Stains, Yellow
 PRESETS = ["none", "light", "reference", "heavy"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """The pages are tiny: on a busy machine OpenMP's threads would only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def pages() -> torch.Tensor:
     """Three generated pages, (3, 3, 64, 96) in [0, 1]."""
@@ -88,6 +97,14 @@ def test_the_layout_in_memory_does_not_matter(kind, pages):
     expected = damaged(kind(p=1), pages, 0)
     assert torch.equal(damaged(kind(p=1), pages.to(memory_format=torch.channels_last), 0), expected)
     assert torch.equal(damaged(kind(p=1), pages.mT.contiguous().mT, 0), expected)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_gradients_pass_as_through_kornias_own(kind, pages):
+    clean = pages.clone().requires_grad_()
+    damaged(kind(p=0.7), clean, 0).sum().backward()
+    assert torch.isfinite(clean.grad).all()
+    assert clean.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)

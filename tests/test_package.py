@@ -51,10 +51,3 @@ def test_wheel_trains_from_an_empty_folder(tmp_path):
     summaries = {path.parent.parent.name: path for path in empty.glob("outputs/train/*/*/summary.json")}
     assert set(summaries) == {"smoke", "mine"}
     assert json.loads(summaries["mine"].read_text())["epochs"] == 1
-
-
-def test_version_and_changelog_agree():
-    from importlib.metadata import version
-
-    text = (ROOT / "CHANGELOG.md").read_text()
-    assert "[Unreleased]" in text or f"[{version('manuscript-restore')}]" in text

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
 from PIL import Image
 
 from manuscript_restore.checkpoint import load_restorer
+from manuscript_restore.config import build, config_dir
+from manuscript_restore.images import quantize
+from manuscript_restore.metrics import psnr
 
 SMOKE = ("experiment=smoke",)
 QUICK = (*SMOKE, "loss.perceptual.weight=0", "test=false", "data.num_generated.train=4")
@@ -59,19 +63,12 @@ def test_smoke_leaves_everything(smoke):
     assert "lr-AdamW" in columns
 
 
-@pytest.mark.slow
-def test_test_scores_are_those_of_the_best_checkpoint(smoke):
-    """The stored scores, computed again from the checkpoint and the data alone."""
-    from hydra import compose, initialize_config_dir
-
-    from manuscript_restore.config import build, config_dir
-    from manuscript_restore.images import quantize
-    from manuscript_restore.metrics import psnr
-
-    summary = json.loads((smoke / "summary.json").read_text())
+def score_again(summary, *overrides: str) -> float:
+    """PSNR of the best checkpoint on the test pages, from the file and the data alone."""
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", list(SMOKE))
-    datamodule = build(config.data, "data", seed=0, degradation=build(config.degradation, "degradation"))
+        config = compose("train", [*SMOKE, *overrides])
+    degradation = build(config.val_degradation, "val_degradation")
+    datamodule = build(config.data, "data", seed=0, degradation=degradation, val_degradation=degradation)
     datamodule.setup("test")
     restorer = load_restorer(summary["best_checkpoint"])
     values = []
@@ -79,7 +76,28 @@ def test_test_scores_are_those_of_the_best_checkpoint(smoke):
         batch = datamodule.on_after_batch_transfer(batch, 0)
         with torch.inference_mode():
             values.append(psnr(quantize(restorer(batch["degraded"])), batch["clean"]))
-    assert torch.cat(values).mean().item() == pytest.approx(summary["scores"]["test/psnr"], abs=1e-3)
+    return torch.cat(values).mean().item()
+
+
+@pytest.mark.slow
+def test_test_scores_are_those_of_the_best_checkpoint(smoke):
+    summary = json.loads((smoke / "summary.json").read_text())
+    assert score_again(summary) == pytest.approx(summary["scores"]["test/psnr"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_with_ema_the_averaged_weights_are_tested(train):
+    options = ("callbacks=[checkpoints,ema]", "optimizer.lr=1e-2", "loss.perceptual.weight=0")
+    summary = train(*SMOKE, *options)
+    assert score_again(summary) == pytest.approx(summary["scores"]["test/psnr"], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("none", ["logger=[]", "callbacks=[]"])
+def test_runs_without_loggers_or_callbacks(train, none):
+    assert (
+        train(*QUICK, "trainer.max_epochs=1", "+trainer.enable_checkpointing=false", none)["status"] == "finished"
+    )
 
 
 class StopAfter(Callback):
@@ -93,10 +111,19 @@ class StopAfter(Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", [(), ("callbacks=[checkpoints,ema]", "model.drop_path_rate=0.2")])
+@pytest.mark.parametrize(
+    "extra", [(), ("callbacks=[checkpoints,ema]", "model.drop_path_rate=0.2", "data.num_workers=2")]
+)
 def test_resume_is_exact(train, tmp_path, extra):
     """Four epochs equal two, a stop, and two more, to the bit."""
-    options = (*QUICK, "trainer.max_epochs=4", "data.augment.photometric=1", "data.view=crop", *extra)
+    options = (
+        *QUICK,
+        "data.num_generated.train=6",
+        "trainer.max_epochs=4",
+        "data.augment.photometric=1",
+        "data.view=crop",
+        *extra,
+    )
     train(*options, folder=tmp_path / "straight")
     stop = "+callbacks.stop={_target_: tests.test_train.StopAfter, epoch: 2}"
     train(*options, stop, folder=tmp_path / "halves")
@@ -108,7 +135,7 @@ def test_resume_is_exact(train, tmp_path, extra):
         torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)
         for run in ("straight", "halves")
     )
-    assert straight["global_step"] == resumed["global_step"] == 4
+    assert straight["global_step"] == resumed["global_step"] == 8
     for part in ("state_dict", *(["current_model_state"] if extra else [])):
         for name, value in straight[part].items():
             assert torch.equal(value, resumed[part][name]), name
@@ -120,7 +147,9 @@ def test_resume_is_exact(train, tmp_path, extra):
 @pytest.mark.slow
 def test_the_last_checkpoint_is_of_the_last_epoch_however_it_scores(train, tmp_path):
     """From the identity on undamaged pages training can only make the scores worse."""
-    summary = train(*QUICK, "degradation=none", "trainer.max_epochs=3", "optimizer.lr=1e-3")
+    summary = train(
+        *QUICK, "degradation=none", "degradation@val_degradation=none", "trainer.max_epochs=3", "optimizer.lr=1e-3"
+    )
     epochs = {
         name: torch.load(summary[f"{name}_checkpoint"], weights_only=True)["epoch"] for name in ("best", "last")
     }

@@ -1,5 +1,6 @@
 """The command ``manuscript-restore``."""
 
+import subprocess
 import sys
 
 import typer
@@ -18,11 +19,9 @@ def root() -> None:
     help="Train a restorer; takes the same arguments as `python -m manuscript_restore.train`.",
 )
 def train(context: typer.Context) -> None:
-    """Hand the command line to Hydra."""
-    from manuscript_restore.train import main as train_main  # heavy: only when training
-
-    sys.argv = ["manuscript-restore train", *context.args]
-    train_main()
+    """Hand the command line to Hydra, in a process that Lightning knows how to start again for other devices."""
+    command = [sys.executable, "-m", "manuscript_restore.train", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def main() -> None:

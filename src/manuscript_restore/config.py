@@ -45,6 +45,9 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
     if not config.get("_target_"):
         raise UserError(f"{where}._target_: missing; name the class to build, or choose one of the {where} group")
     _check(config, where)
+    for key in kwargs:
+        if key in config:
+            raise UserError(f"{where}.{key}: not to be set here, it comes from elsewhere in the config; remove it")
     try:
         return instantiate(config, **kwargs, _convert_="all")
     except InstantiationException as error:
@@ -57,7 +60,7 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
                     f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard]"
                 ) from error
             cause = cause.__cause__
-        raise
+        raise UserError(f"{where}: {error.__cause__ or error}") from error
 
 
 def _check(config: DictConfig, where: str) -> None:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -29,7 +31,7 @@ class RestorationModule(L.LightningModule):
     Args:
         model: Arguments of `Restorer`.
         loss: Arguments of `CombinedLoss`.
-        optimizer: ``lr``, ``weight_decay``, ``min_lr`` (end of the cosine) and ``warmup_steps``.
+        optimizer: Fields of `Schedule`.
         train_metrics_every: Training metrics are computed every so many batches.
         seed: Seed of what the network draws while it trains (stochastic depth).
     """
@@ -47,9 +49,8 @@ class RestorationModule(L.LightningModule):
         self.save_hyperparameters()
         check_keys(Restorer, model, "model")
         check_keys(CombinedLoss, loss, "loss")
-        check_keys(cosine_with_warmup, set(optimizer) - {"weight_decay"}, "optimizer")
-        if not 0 < optimizer["lr"] < math.inf:
-            raise UserError(f"optimizer.lr={optimizer['lr']}: must be greater than 0")
+        check_keys(Schedule, optimizer, "optimizer")
+        self.schedule = Schedule(**optimizer)
         if train_metrics_every < 1:
             raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
         self.restorer = Restorer(**model)
@@ -66,8 +67,9 @@ class RestorationModule(L.LightningModule):
         return restored
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Key the global generator to the step, so that a resumed run draws what the straight one drew."""
-        torch.manual_seed((self.hparams["seed"] * 1_000_003 + self.global_step) * 997 + self.global_rank)
+        """Key the global generator to the batch, so that a resumed run draws what the straight one drew."""
+        key = (self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; every term of the loss is logged."""
@@ -100,7 +102,10 @@ class RestorationModule(L.LightningModule):
     def _evaluate(
         self, batch: Batch, split: str, metrics: RestorationMetrics, input_metrics: RestorationMetrics
     ) -> dict[str, Tensor]:
-        restored = quantize(self(batch["degraded"]).float())
+        restored = self(batch["degraded"]).float()
+        if not torch.isfinite(restored).all():
+            raise UserError("the network diverged: it restores pages to NaN. Try a lower optimizer.lr")
+        restored = quantize(restored)
         terms = self.loss(restored, batch["clean"])
         self.log_dict(_named(split, terms), batch_size=len(restored), sync_dist=True)
         metrics.update(restored, batch["clean"])
@@ -111,19 +116,22 @@ class RestorationModule(L.LightningModule):
         scores = {**metrics.compute(), **input_metrics.compute()}
         for name in ("psnr", "ssim"):
             scores[f"{split}/{name}_gain"] = scores[f"{split}/{name}"] - scores[f"{split}/input_{name}"]
-        self.log_dict(scores)
+        self.log_dict(scores, sync_dist=True)  # equal on all devices already: compute() gathers
         self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False)
         metrics.reset()
         input_metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all parameters, cosine per step; the horizon is the trainer's."""
-        options = dict(self.hparams["optimizer"])
-        weight_decay = options.pop("weight_decay", 0.01)
-        optimizer = AdamW(self.restorer.parameters(), lr=options["lr"], weight_decay=weight_decay)
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, num_steps=num_steps, **options))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        num_steps = self.trainer.estimated_stepping_batches
+        if math.isinf(num_steps):
+            raise UserError(
+                "trainer.max_epochs=-1: the cosine needs an end; give a number of epochs (or max_steps)"
+            )
+        schedule = self.schedule
+        optimizer = AdamW(self.restorer.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        factor = LambdaLR(optimizer, lambda step: schedule.factor(step, num_steps=int(num_steps)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
 
 def _named(split: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,17 +139,38 @@ def _named(split: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{split}/loss" if name == "loss" else f"{split}/loss_{name}": term for name, term in terms.items()}
 
 
-def cosine_with_warmup(
-    step: int, *, num_steps: int, lr: float, min_lr: float = 1e-6, warmup_steps: int = 0
-) -> float:
-    """Factor on ``lr`` at a step: linear warm-up, then a half cosine down to ``min_lr``.
+@dataclass(frozen=True)
+class Schedule:
+    """What AdamW is told (``optimizer``): the learning rate's course, and the decay of the weights.
 
-    A function of the step alone, so that a run resumed with more epochs follows the longer cosine.
-
-    Source: Loshchilov & Hutter 2017, eq. 5, one cycle.
+    Args:
+        lr: Highest learning rate.
+        weight_decay: Of all parameters.
+        min_lr: End of the cosine.
+        warmup_steps: Steps of the linear rise at the start.
     """
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    progress = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
-    floor = min_lr / lr
-    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+    lr: float
+    weight_decay: float
+    min_lr: float
+    warmup_steps: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise UserError(f"optimizer.{name}={value}: must be a number of at least 0")
+        if self.lr == 0:
+            raise UserError("optimizer.lr=0: must be greater than 0")
+
+    def factor(self, step: int, *, num_steps: int) -> float:
+        """Factor on ``lr`` at a step: linear warm-up, then a half cosine down to ``min_lr``.
+
+        A function of the step alone, so that a run resumed with more epochs follows the longer cosine.
+
+        Source: Loshchilov & Hutter 2017, eq. 5, one cycle.
+        """
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        progress = min(1.0, (step - self.warmup_steps) / max(1, num_steps - self.warmup_steps))
+        floor = self.min_lr / self.lr
+        return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2

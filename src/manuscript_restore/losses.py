@@ -67,6 +67,8 @@ class CombinedLoss(nn.Module):
         super().__init__()
         sections = {"l1": dict(l1), "ssim": dict(ssim), "perceptual": dict(perceptual)}
         self.weights = {name: _weight(name, section) for name, section in sections.items()}
+        if not any(self.weights.values()):
+            raise UserError("loss: all weights are 0; give at least one of l1, ssim and perceptual a weight")
         check_keys(_no_options, sections["l1"], "loss.l1")
         check_keys(_no_options, sections["ssim"], "loss.ssim")
         self.perceptual = PerceptualLoss(**sections["perceptual"]) if self.weights["perceptual"] else None

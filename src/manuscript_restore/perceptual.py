@@ -3,6 +3,7 @@
 No weights are ever downloaded unless the config says so, and a network without weights refuses to run.
 """
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,12 @@ class VGG16Features(nn.Module):
         url = VGG16_Weights.IMAGENET1K_V1.url
         cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
         path = Path(weights) if weights else cached
-        if path.is_file():
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        elif weights is None and download:
-            state = torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True)
-        else:
+        if weights is None and download and not path.is_file():
+            try:
+                torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True)
+            except OSError as error:
+                raise UserError(f"loss.perceptual.download=true: {url} cannot be had ({error})") from error
+        if not path.is_file():
             raise UserError(
                 f"loss.perceptual: VGG16 needs its ImageNet weights and {path} does not exist. Either give "
                 "torchvision's vgg16 file with loss.perceptual.weights=PATH, or let it be downloaded with "
@@ -68,8 +70,8 @@ class VGG16Features(nn.Module):
             )
         net = vgg16()
         try:
-            net.load_state_dict(state)
-        except (RuntimeError, TypeError, AttributeError) as error:
+            net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except (RuntimeError, TypeError, AttributeError, OSError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(f"loss.perceptual.weights={path}: not a state dict of torchvision's vgg16") from error
         self.net = net.features[: self.layers[-1] + 1]
 

@@ -27,7 +27,8 @@ class ResultsTable(Callback):
         folder = Path(config.hydra.sweep.dir)
         rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
         if not rows:
-            return
+            log.error("no job left a summary in %s", folder)
+            sys.exit(1)
         rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
         columns = list(dict.fromkeys(key for row in rows for key in row))
         with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:

@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from manuscript_restore.checkpoint import check_same_model
+from manuscript_restore.checkpoint import check_same_model, read_checkpoint
 from manuscript_restore.config import build, config_dir, register_resolvers
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.report.summary import print_summary
@@ -44,13 +44,14 @@ def train(
     output_dir: str,
     data: DictConfig,
     degradation: DictConfig,
+    val_degradation: DictConfig,
     model: DictConfig,
     loss: DictConfig,
     optimizer: DictConfig,
     module: DictConfig,
     trainer: DictConfig,
-    callbacks: DictConfig,
-    logger: DictConfig,
+    callbacks: DictConfig | None = None,
+    logger: DictConfig | None = None,
 ) -> dict[str, Any]:
     """Build everything that the config names, fit, and score the best checkpoint.
 
@@ -63,31 +64,59 @@ def train(
         UserError: A mistake in the config or the data.
     """
     quiet()
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UserError(f"seed={seed}: must be a whole number from 0 to 2³¹ − 1")
     L.seed_everything(seed, workers=True, verbose=False)
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
-    datamodule = build(data, "data", seed=seed, degradation=build(degradation, "degradation"))
+    datamodule = build(
+        data,
+        "data",
+        seed=seed,
+        degradation=build(degradation, "degradation"),
+        val_degradation=build(val_degradation, "val_degradation"),
+    )
+    datamodule.setup("fit")
+    test = test and datamodule.has_test_pages
+    if test:
+        datamodule.setup("test")  # now: a mistake in the folder should not show after hours of training
     net = build(module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed)
     loggers = [build_logger(section, f"logger.{key}") for key, section in chosen(logger)]
     run = build(
         trainer,
         "trainer",
-        callbacks=[build(section, f"callbacks.{key}") for key, section in chosen(callbacks)],
+        callbacks=[
+            build(section, f"callbacks.{key}")
+            for key, section in chosen(callbacks)
+            if loggers or not section["_target_"].endswith("LearningRateMonitor")
+        ],
         logger=loggers,
         default_root_dir=output_dir,
     )
-    settings = {"name": name, "data": data, "degradation": degradation, "trainer": trainer}
+    if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
+    settings = {
+        "name": name,
+        "data": data,
+        "degradation": degradation,
+        "val_degradation": val_degradation,
+        "trainer": trainer,
+    }
     for each in loggers:
         each.log_hyperparams({key: plain(value) for key, value in settings.items()})
 
     num_parameters = sum(parameter.numel() for parameter in net.restorer.parameters())
     device = run.strategy.root_device.type
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
+    net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
-    summary = describe(run)  # before the test, which loads the best checkpoint and the callbacks' state in it
+    summary = describe(run)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
     if test:
-        run.test(net, datamodule, ckpt_path=summary["best_checkpoint"] or None, verbose=False)
+        if summary["best_checkpoint"]:
+            # Not by test(ckpt_path=…): the EMA callback would load the weights before averaging.
+            net.load_state_dict(read_checkpoint(summary["best_checkpoint"])["state_dict"])
+        run.test(net, datamodule, verbose=False)
         scores |= {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("test/")}
     return {
         "name": name,
@@ -130,10 +159,6 @@ def run_job(config: DictConfig) -> float:
     output_dir = Path(hydra_config.runtime.output_dir)
     try:
         check_keys(train, [str(key) for key in config], "config")
-        if sweeping and config.trainer.get("strategy") == "ddp":
-            raise UserError(
-                "trainer=ddp: a sweep runs one job after the other, each on one device; use trainer=gpu"
-            )
         summary = train(**{str(key): value for key, value in config.items()})
     except Exception as error:
         if not sweeping and not isinstance(error, USER_MISTAKES):
@@ -143,9 +168,7 @@ def run_job(config: DictConfig) -> float:
         summary = {"name": config.get("name"), "status": "failed", "error": message, "objective": None}
     finally:
         release()
-    if (
-        os.environ.get("LOCAL_RANK", "0") != "0"
-    ):  # another process of trainer=ddp
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of trainer=ddp
         return math.nan
     (output_dir / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if summary["status"] == "finished":

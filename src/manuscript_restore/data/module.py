@@ -1,5 +1,6 @@
 """The LightningDataModule: from config values to batches of damaged and clean pages."""
 
+import warnings
 from typing import Any
 
 import cv2
@@ -35,7 +36,8 @@ class PagesDataModule(L.LightningDataModule):
     damage each, for good. Without any folder the pages are generated.
 
     Args:
-        degradation: Called as ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
+        degradation: Of training pages: ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
+        val_degradation: Of validation and test pages.
         train_dir: Folder of clean pages, searched with its subfolders.
         val_dir: None: a part of ``train_dir`` that never trains.
         test_dir: None: the validation pages.
@@ -53,7 +55,8 @@ class PagesDataModule(L.LightningDataModule):
         cache_dir: Folder that keeps them between runs; None: a temporary one.
         strict: Decode every page before the first step and refuse a folder with unreadable ones, which are
             else left out with a warning.
-        seed: Of order, views and damage.
+        seed: Of order, views and damage in training.
+        val_seed: Of the views and damage of the fixed pairs, so that runs with other seeds share them.
         max_val_pages: Validate on so many pages only.
     """
 
@@ -61,6 +64,7 @@ class PagesDataModule(L.LightningDataModule):
         self,
         *,
         degradation: nn.Module,
+        val_degradation: nn.Module,
         train_dir: str | None = None,
         val_dir: str | None = None,
         test_dir: str | None = None,
@@ -78,6 +82,7 @@ class PagesDataModule(L.LightningDataModule):
         cache_dir: str | None = None,
         strict: bool = False,
         seed: int = 0,
+        val_seed: int = 0,
         max_val_pages: int | None = None,
     ) -> None:
         super().__init__()
@@ -94,19 +99,20 @@ class PagesDataModule(L.LightningDataModule):
         _check_number("num_workers", num_workers, at_least=0)
         _check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         _check_number("seed", seed, at_least=0)
+        _check_number("val_seed", val_seed, at_least=0)
         if max_val_pages is not None:
             _check_number("max_val_pages", max_val_pages, at_least=1)
         if not (isinstance(val_fraction, float) and 0 < val_fraction < 1):
             raise UserError(f"data.val_fraction={val_fraction}: must lie between 0 and 1")
         check_keys(Augment, augment or {}, "data.augment")
         self.view = View(view, image_size, Augment(**(augment or {})))
-        self.degradation = degradation
+        self.degradation, self.val_degradation = degradation, val_degradation
         self.train_dir, self.val_dir, self.test_dir = train_dir, val_dir, test_dir
         self.val_fraction, self.max_val_pages = val_fraction, max_val_pages
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
-        self.strict, self.seed = strict, seed
+        self.strict, self.seed, self.val_seed = strict, seed, val_seed
         self._train: TrainingPages | None = None
         self._pairs: dict[str, FixedPairs] = {}
 
@@ -126,6 +132,7 @@ class PagesDataModule(L.LightningDataModule):
                 self._train = self._training_pages(source)
             else:
                 self._pairs[split] = self._fixed_pairs(source, split)
+                self._warn_of_shared_pages(source, split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
@@ -152,14 +159,23 @@ class PagesDataModule(L.LightningDataModule):
         """The test pairs, each on one device only."""
         return self._fixed_loader("test")
 
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Take the batch's seed, that of its first page, while it can be read without waiting for a device."""
+        return {**batch, "seed": int(batch["seed"][0])} if "seed" in batch else batch
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: uint8 to float, and the damage of a training batch."""
         clean = to_float(batch["clean"])
         if "degraded" in batch:
             return {**batch, "clean": clean, "degraded": to_float(batch["degraded"])}
         with torch.no_grad():
-            degraded: Tensor = self.degradation(clean, seed=int(batch["seed"][0]))
+            degraded: Tensor = self.degradation(clean, seed=batch["seed"])
         return {"clean": clean, "degraded": degraded}
+
+    @property
+    def has_test_pages(self) -> bool:
+        """Whether the test pages are others than the validation pages."""
+        return self._alias("test") == "test"
 
     @property
     def val_names(self) -> list[str]:
@@ -176,7 +192,8 @@ class PagesDataModule(L.LightningDataModule):
     def _source(self, split: str) -> PageSource:
         folders = {"train": self.train_dir, "val": self.val_dir, "test": self.test_dir}
         if not any(folders.values()):
-            return GeneratedSource(self.num_generated[split], self.seed, FIRST_GENERATED[split])
+            seed = self.seed if split == "train" else self.val_seed
+            return GeneratedSource(self.num_generated[split], seed, FIRST_GENERATED[split])
         if split != "test" and self.train_dir and not self.val_dir:
             train, val = split_by_file(FolderSource(self.train_dir, key="data.train_dir"), self.val_fraction)
             if not len(val):
@@ -202,12 +219,23 @@ class PagesDataModule(L.LightningDataModule):
         return FixedPairs(
             PageCache(source, self.view.prepare, tag=self.view.tag),
             self.view,
-            self.degradation,
-            seed=self.seed,
+            self.val_degradation,
+            seed=self.val_seed,
             key=f"data.{split}_dir",
             max_pages=self.max_val_pages if split == "val" else None,
             views_per_page=self.val_views_per_page,
         )
+
+    def _warn_of_shared_pages(self, source: PageSource, split: str) -> None:
+        train = self._train.pages.source if self._train else None
+        if isinstance(train, FolderSource) and isinstance(source, FolderSource):
+            shared = {path.resolve() for path in train.files} & {path.resolve() for path in source.files}
+            if shared:
+                warnings.warn(
+                    f"data.{split}_dir: {len(shared)} of its pages also train, e.g. {min(shared)}; their scores "
+                    "say nothing about other pages",
+                    stacklevel=2,
+                )
 
     def _fixed_loader(self, split: str) -> DataLoader[Batch]:
         pairs = self._pairs[self._alias(split)]

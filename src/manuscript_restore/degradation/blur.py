@@ -43,14 +43,15 @@ class GaussianBlur(Degradation):
             taps = torch.exp(-(torch.arange(radius + 1) ** 2) / (2 * sigma**2))
             taps /= taps[0] + 2 * taps[1:].sum()
             padded = _mirror_borders(page, radius)
-            _filter(_filter(padded, taps.tolist(), 1), taps.tolist(), 2, out=page)
+            page.copy_(_filter(_filter(padded, taps.tolist(), 1), taps.tolist(), 2))
 
 
 def _mirror_borders(page: Tensor, radius: int) -> Tensor:
     """Add borders that mirror the page, its edge pixels once (OpenCV's BORDER_REFLECT_101)."""
     height, width = page.shape[1:]
     if radius < min(height, width):
-        return F.pad(page, (radius,) * 4, mode="reflect")
+        # A copy, since the gradient of the padding needs what it padded, and the page will be overwritten.
+        return F.pad(page.clone(), (radius,) * 4, mode="reflect")
     rows, columns = (_mirrored(side, radius).to(page.device) for side in (height, width))
     return page[:, rows[:, None], columns]
 
@@ -62,18 +63,17 @@ def _mirrored(side: int, radius: int) -> Tensor:
     return torch.where(index < side, index, period - index)
 
 
-def _filter(padded: Tensor, taps: list[float], dim: int, out: Tensor | None = None) -> Tensor:
+def _filter(padded: Tensor, taps: list[float], dim: int) -> Tensor:
     """Symmetric filter along one dimension, which loses its borders.
 
     Args:
         padded: (3, H, W), one of them with borders of ``len(taps) - 1``.
         taps: The centre's weight, then those of its neighbours at distance 1, 2, ….
         dim: 1 or 2.
-        out: Where to write the result.
     """
     radius = len(taps) - 1
     side = padded.shape[dim] - 2 * radius
-    filtered = torch.mul(padded.narrow(dim, radius, side), taps[0], out=out)
+    filtered = padded.narrow(dim, radius, side) * taps[0]
     for distance, tap in enumerate(taps[1:], start=1):
         for start in (radius - distance, radius + distance):
             filtered.add_(padded.narrow(dim, start, side), alpha=tap)

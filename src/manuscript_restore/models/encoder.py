@@ -113,7 +113,10 @@ def _create_vit(name: str, *, image_size: int, drop_path_rate: float) -> Any:
 def _file_state(path: str) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise UserError(f"model.encoder_weights={path}: no such file; give a timm checkpoint, 'hub' or null")
-    state: dict[str, Tensor] = load_state_dict(path)
+    try:
+        state: dict[str, Tensor] = load_state_dict(path)
+    except Exception as error:  # pickle, zip and safetensors raise kinds of their own
+        raise UserError(f"model.encoder_weights={path}: damaged, or not a checkpoint ({error})") from error
     return state
 
 

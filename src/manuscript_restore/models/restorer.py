@@ -47,6 +47,8 @@ class Restorer(nn.Module):
         if name not in DECODERS:
             raise UserError(f"model.decoder.name={name}: unknown; use one of {', '.join(DECODERS)}")
         kind = DECODERS[name]
+        if own := {"dim", "patch_size"} & options.keys():
+            raise UserError(f"model.decoder.{min(own)}: follows from the encoder; remove it")
         check_keys(kind, options, "model.decoder")
         num_features = options.get("num_features", getattr(kind, "num_features", 4))
         self.encoder = Encoder(
