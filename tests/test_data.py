@@ -467,7 +467,8 @@ def test_strict_lists_every_bad_file(tmp_path):
     with pytest.raises(UserError, match=r"(?s)3 pages cannot be read.*bad_0.*bad_1.*bad_2"):
         data_module(train_dir=folder, val_dir=folder, strict=True).setup("validate")
     good = str(make_folder(tmp_path / "good"))
-    data_module(train_dir=good, val_dir=good, strict=True).setup("fit")
+    other = str(make_folder(tmp_path / "other"))
+    data_module(train_dir=good, val_dir=other, strict=True).setup("fit")
 
 
 @pytest.mark.filterwarnings("ignore:page left out")

@@ -28,7 +28,10 @@ def test_training_flow_from_a_checkpoint(train, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "restored (epoch 1)" in done.stdout
     folder = tmp_path / "outputs" / "training_flow"
-    sizes = {path.name: Image.open(path).size for path in folder.iterdir()}
+    sizes = {}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
     comparison = sizes.pop("training_flow_comparison.jpg")
     assert sizes == dict.fromkeys(
         ["1_clean_original.jpg", "2_degraded_input.jpg", "3_restored_output.jpg"], (128, 128)

@@ -143,7 +143,7 @@ def describe(run: L.Trainer) -> dict[str, Any]:
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
             for each in run.loggers
-            if isinstance(each, WandbLogger) and run.is_global_zero and each.experiment.settings.mode == "offline"
+            if isinstance(each, WandbLogger) and run.is_global_zero and each.experiment.offline
         ],
     }
 

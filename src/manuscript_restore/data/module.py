@@ -113,6 +113,7 @@ class PagesDataModule(L.LightningDataModule):
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed, self.val_seed = strict, seed, val_seed
+        self._next_epoch = 0
         self._train: TrainingPages | None = None
         self._pairs: dict[str, FixedPairs] = {}
 
@@ -139,17 +140,26 @@ class PagesDataModule(L.LightningDataModule):
         assert self._train is not None
         world_size, rank = self._world()
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
-        if self.trainer is not None:
-            sampler.set_epoch(self.trainer.current_epoch)
+        # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
+        sampler.set_epoch(self._next_epoch)
         return DataLoader(
             self._train,
             self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_init_worker,
         )
+
+    def state_dict(self) -> dict[str, int]:
+        """For the checkpoint: the epoch that comes after it."""
+        return {"next_epoch": self.trainer.current_epoch + 1 if self.trainer else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """From the checkpoint, before a resumed run asks for its loader."""
+        self._next_epoch = state_dict["next_epoch"]
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation pairs, each on one device only."""
@@ -158,10 +168,6 @@ class PagesDataModule(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test pairs, each on one device only."""
         return self._fixed_loader("test")
-
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Take the batch's seed, that of its first page, while it can be read without waiting for a device."""
-        return {**batch, "seed": int(batch["seed"][0])} if "seed" in batch else batch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: uint8 to float, and the damage of a training batch."""
@@ -256,6 +262,11 @@ def _check_number(name: str, value: Any, *, at_least: int, fraction: bool = Fals
         raise UserError(f"data.{name}={value}: must be a {'number' if fraction else 'whole number'}")
     if value < at_least:
         raise UserError(f"data.{name}={value}: must be at least {at_least}")
+
+
+def _collate(items: list[Batch]) -> Batch:
+    # The batch's damage has the seed of its first page: a plain number, which no device has to be asked for.
+    return {"clean": torch.stack([item["clean"] for item in items]), "seed": items[0]["seed"]}
 
 
 def _init_worker(worker: int) -> None:  # noqa: ARG001
