@@ -154,8 +154,8 @@ class PagesDataModule(L.LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, int]:
-        """For the checkpoint: the epoch that comes after it."""
-        return {"next_epoch": self.trainer.current_epoch + 1 if self.trainer else 0}
+        """For the checkpoint: the epoch that comes after it, which is the number of those begun."""
+        return {"next_epoch": self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """From the checkpoint, before a resumed run asks for its loader."""
