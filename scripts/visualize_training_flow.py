@@ -34,7 +34,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("outputs/training_flow"),
     degradation: Annotated[str, typer.Option(help="Preset of configs/degradation.")] = "reference",
     view: Annotated[str, typer.Option(help="resize: the whole page; crop: native resolution.")] = "crop",
-    size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 512,
+    size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the degradation and the place of the crop.")] = 0,
 ) -> None:
     """Write 1_clean_original, 2_degraded_input, 3_restored_output and training_flow_comparison (JPEG)."""
