@@ -1,6 +1,5 @@
 """How well a page was restored: PSNR, SSIM and MSE as means of per-image values."""
 
-import torch
 from kornia.metrics import ssim as ssim_map
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
@@ -46,7 +45,6 @@ class MeanPSNR(MeanMetric):
 class MeanSSIM(MeanMetric):
     """Mean over images of `ssim`."""
 
-    @torch.no_grad()
     def update(self, restored: Tensor, clean: Tensor) -> None:  # type: ignore[override]
         """Add a batch."""
         super().update(ssim(restored, clean))

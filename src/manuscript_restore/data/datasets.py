@@ -1,6 +1,5 @@
 """What a training and a validation sample are, and the order of an epoch."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,17 +76,19 @@ class FixedPairs(Dataset[dict[str, Any]]):
         max_pages: int | None = None,
         views_per_page: int = 1,
     ) -> None:
-        self._items: list[dict[str, Any]] = []
+        rounds: list[list[dict[str, Any]]] = [[] for _ in range(views_per_page)]
         picked = sorted(range(len(pages)), key=lambda index: stable_hash("pick", pages.source.name(index)))
-        for number, index in itertools.product(range(views_per_page), sorted(picked[:max_pages])):
-            page = pages.read(index)
+        for index in sorted(picked[:max_pages]):
+            page = pages.read(index)  # once for all its views
             if page is None:
                 continue
-            name = pages.source.name(index) + (f"#{number}" if number else "")
-            clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
-            with torch.no_grad():
-                degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
-            self._items.append({"clean": clean, "degraded": to_uint8(degraded)[0], "name": name})
+            for number, items in enumerate(rounds):
+                name = pages.source.name(index) + (f"#{number}" if number else "")
+                clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
+                with torch.no_grad():
+                    degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
+                items.append({"clean": clean, "degraded": to_uint8(degraded)[0], "name": name})
+        self._items = [item for items in rounds for item in items]
         if not self._items:
             raise UserError(f"{key}: none of its {len(pages)} pages can be read; see the warnings")
 

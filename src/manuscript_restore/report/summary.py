@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
+def print_summary(summary: Mapping[str, Any]) -> None:
     """Print scores, gain over the degraded input, and the paths of a finished run's summary."""
-    console = console or Console()
+    console = Console()
     table = Table(title=f"{summary['name']}: {summary['epochs']} epochs, {summary['steps']} steps")
     for column in ("", "degraded", "restored", "gain"):
         table.add_column(column, justify="left" if column == "" else "right")
