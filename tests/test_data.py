@@ -1,6 +1,7 @@
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -12,8 +13,9 @@ from torch.utils.data import DataLoader
 from manuscript_restore import images
 from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.cache import PageCache
-from manuscript_restore.data.datasets import EpochSampler, FixedPairs, TrainingPages
-from manuscript_restore.data.sources import FolderSource, GeneratedSource, split_by_file, stable_hash
+from manuscript_restore.data.datasets import FixedPairs, TrainingPages
+from manuscript_restore.data.sampler import EpochSampler
+from manuscript_restore.data.sources import FolderSource, GeneratedSource, PageSource, split_by_name, stable_hash
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.errors import UserError
 
@@ -24,6 +26,15 @@ class Noise(nn.Module):
     def forward(self, clean, *, seed):
         generator = torch.Generator().manual_seed(seed)
         return (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+
+
+class Painter:
+    """Stand-in for the generator: pages of one colour, which tells their number."""
+
+    tag = "painter"
+
+    def page(self, seed, index):
+        return SimpleNamespace(image=np.full((40 + index % 3, 50, 3), (seed, index // 256, index % 256), np.uint8))
 
 
 def make_folder(folder: Path, num_pages=6, height=60, width=90, bad=0) -> Path:
@@ -82,11 +93,25 @@ def test_folder_source(pages):
 
 
 def test_generated_source_is_a_window_of_one_sequence():
-    whole = GeneratedSource(3, seed=1, height=64, width=96)
-    part = GeneratedSource(1, seed=1, first=2, height=64, width=96)
+    whole = GeneratedSource(Painter(), 3, seed=1)
+    part = GeneratedSource(Painter(), 1, seed=1, first=2)
     assert whole.name(2) == part.name(0)
     np.testing.assert_array_equal(whole.read(2), part.read(0))
-    assert (whole.read(0) != whole.read(1)).any()
+    assert (whole.read(0) != whole.read(1)[:40]).any()
+
+
+@pytest.mark.parametrize("fresh", [0, 1, 3, 5])
+def test_the_window_slides(fresh):
+    source = GeneratedSource(Painter(), 5, seed=0, fresh=fresh)
+    before = None
+    for epoch in range(7):
+        slots = [source.at(epoch, slot) for slot in range(5)]
+        assert sorted(slots) == list(range(epoch * fresh, epoch * fresh + 5))
+        if before:
+            changed = [(old, new) for old, new in zip(before, slots, strict=True) if old != new]
+            assert len(changed) == fresh
+            assert all(source.replaced(new) == old for old, new in changed)
+        before = slots
 
 
 def test_stable_hash_is_the_same_everywhere():
@@ -98,23 +123,41 @@ def names(source):
     return {source.name(i) for i in range(len(source))}
 
 
-def test_split_depends_on_the_name_alone(tmp_path):
-    files = [tmp_path / f"page_{i}.jpg" for i in range(400)]
-    train, val = split_by_file(FolderSource(tmp_path, files), 0.1)
-    assert names(train) | names(val) == names(FolderSource(tmp_path, files))
+class Names(PageSource):
+    """A source of names without pages."""
+
+    def __init__(self, names):
+        self.names = list(names)
+
+    def __len__(self):
+        return len(self.names)
+
+    def name(self, index):
+        return self.names[index]
+
+    def key(self, index):
+        raise NotImplementedError
+
+    def read(self, index):
+        raise NotImplementedError
+
+
+def test_split_depends_on_the_name_alone():
+    files = [f"page_{i}.jpg" for i in range(400)]
+    train, val = split_by_name(Names(files), 0.1)
+    assert names(train) | names(val) == set(files)
     assert not names(train) & names(val)
     assert 20 <= len(val) <= 60
-    _, reversed_val = split_by_file(FolderSource(tmp_path, files[::-1]), 0.1)
-    _, fewer_val = split_by_file(FolderSource(tmp_path, files[:300]), 0.1)
+    _, reversed_val = split_by_name(Names(files[::-1]), 0.1)
+    _, fewer_val = split_by_name(Names(files[:300]), 0.1)
     assert names(reversed_val) == names(val)
-    assert names(fewer_val) == names(val) & {path.name for path in files[:300]}
+    assert names(fewer_val) == names(val) & set(files[:300])
 
 
 @pytest.mark.parametrize("fraction", [1e-9, 0.5, 1 - 1e-9])
 @pytest.mark.parametrize("num_pages", [2, 3, 10])
-def test_split_gives_each_side_a_page(tmp_path, fraction, num_pages):
-    source = FolderSource(tmp_path, [tmp_path / f"{i}.jpg" for i in range(num_pages)])
-    train, val = split_by_file(source, fraction)
+def test_split_gives_each_side_a_page(fraction, num_pages):
+    train, val = split_by_name(Names(f"{i}.jpg" for i in range(num_pages)), fraction)
     assert len(train) >= 1
     assert len(val) >= 1
     assert len(train) + len(val) == num_pages
@@ -265,19 +308,16 @@ def test_one_warning_per_bad_file_over_workers_and_epochs(tmp_path, monkeypatch,
 # the cache
 
 
-class Counted:
+class Counted(FolderSource):
     """A source that counts its reads."""
 
     def __init__(self, folder):
-        self.source, self.reads = FolderSource(folder), []
-        self.name, self.key = self.source.name, self.source.key
-
-    def __len__(self):
-        return len(self.source)
+        super().__init__(folder)
+        self.reads = []
 
     def read(self, index):
         self.reads.append(index)
-        return self.source.read(index)
+        return super().read(index)
 
 
 def cached(pages, **options):
@@ -410,7 +450,9 @@ def test_max_pages(tmp_path):
 
 
 def test_generated_pages():
-    module = data_module(num_generated={"train": 3, "val": 2, "test": 1}, val_batch_size=2)
+    module = data_module(
+        generator=Painter(), generated_share=1, num_generated={"train": 3, "val": 2, "test": 1}, val_batch_size=2
+    )
     module.setup("fit")
     module.setup("test")
     (batch,) = module.train_dataloader()  # fewer pages than a batch holds: still one batch
@@ -458,8 +500,61 @@ def test_folders_of_their_own(tmp_path):
     assert sum(len(batch["name"]) for batch in module.test_dataloader()) == 2
     alone = data_module(test_dir=folders["test_dir"])
     alone.setup("test")
-    with pytest.raises(UserError, match=r"data\.train_dir: is not set"):
+    with pytest.raises(UserError, match=r"data\.train_dir: is not set; give a folder .* or data=generated"):
         alone.setup("fit")
+
+
+def page_numbers(module, epoch):
+    """Number of the generated page in each item of an epoch; None for an item of a folder."""
+    loader = module.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    colours = [clean[:, 16, 16].tolist() for batch in loader for clean in batch["clean"]]
+    return [256 * green + blue if red == 7 else None for red, green, blue in colours]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_generated_pages_are_exchanged_and_their_files_too(tmp_path, num_workers):
+    options = {"generator": Painter(), "generated_share": 1, "num_generated": {"train": 5}, "seed": 7}
+    module = data_module(
+        **options, fresh_pages=2, views_per_page=3, num_workers=num_workers, cache_dir=str(tmp_path / "cache")
+    )
+    module.setup("fit")
+    for epoch in range(4):
+        numbers = page_numbers(module, epoch)
+        assert sorted(numbers) == sorted(3 * list(range(2 * epoch, 2 * epoch + 5)))
+        assert len(list((tmp_path / "cache").iterdir())) == 5
+    again = data_module(**options, fresh_pages=2, views_per_page=3)
+    again.setup("fit")
+    assert page_numbers(again, 3) == numbers
+
+
+def test_generated_pages_of_the_splits_are_others():
+    module = data_module(generator=Painter(), generated_share=1, num_generated={"train": 3, "val": 3, "test": 3})
+    pages = [module.splits.sources(split)["generated"] for split in ("train", "val", "test")]
+    assert len(set.union(*map(names, pages))) == 9
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_mixed_pages(tmp_path, share):
+    module = data_module(
+        train_dir=str(make_folder(tmp_path / "train", num_pages=20)),
+        val_dir=str(make_folder(tmp_path / "val", num_pages=2)),
+        generator=Painter(),
+        generated_share=share,
+        num_generated={"train": 4},
+        fresh_pages=1,
+        views_per_page=3,
+        seed=7,
+    )
+    module.setup("fit")
+    for epoch in range(2):
+        numbers = page_numbers(module, epoch)
+        drawn = [number for number in numbers if number is not None]
+        assert len(numbers) - len(drawn) == 60
+        assert len(drawn) / len(numbers) == pytest.approx(share, abs=0.02)
+        assert set(drawn) == set(range(epoch, epoch + 4))
+    assert sorted(module.val_names) == ["page_0.png", "page_1.png"]
+    assert not module.has_test_pages
 
 
 def test_strict_lists_every_bad_file(tmp_path):
@@ -500,6 +595,15 @@ def test_one_page_cannot_be_split(tmp_path):
         ({"view": "tile"}, "data.view=tile: must be resize or crop"),
         ({"num_generated": {"trian": 3}}, "data.num_generated.trian: unknown key"),
         ({"num_generated": {"train": 0}}, "data.num_generated.train=0"),
+        ({"fresh_pages": -1}, "data.fresh_pages=-1: must be at least 0"),
+        ({"fresh_pages": 33}, "data.fresh_pages=33: must be between 0 and data.num_generated.train=32"),
+        ({"generated_share": 1.5}, "data.generated_share=1.5: must be between 0 and 1"),
+        ({"generated_share": 0.5}, "data.generator: is not set; use data=generated or data=mixed"),
+        (
+            {"generated_share": 1, "generator": Painter(), "val_dir": "pages"},
+            "data.val_dir=pages: data=generated reads no folder; use data=pages .* data=mixed",
+        ),
+        ({"shard_window": 0}, "data.shard_window=0"),
     ],
 )
 def test_bad_values(options, message):

@@ -1,5 +1,6 @@
 """Decoded pages on disk, shared by all workers, and the one warning for a page that cannot be read."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,8 +23,9 @@ Page = NDArray[np.uint8]
 class PageCache:
     """A source's pages as .npy files that every worker maps: the operating system's page cache is the memory.
 
-    When full it stops storing: in epochs of random order, evicting would only exchange equals. A temporary
-    folder is removed when the object goes, or at the end of the process that made it.
+    A page that is stored takes the place of the one that its source has `replaced`. When full it stops storing:
+    in epochs of random order, evicting would only exchange equals. A temporary folder is removed when the object
+    goes, or at the end of the process that made it.
 
     Args:
         source: The pages.
@@ -78,15 +80,27 @@ class PageCache:
     def _read(self, index: int) -> Page:
         if not self._max_bytes:
             return self.prepare(self.source.read(index))
-        path = self._folder / f"{_digest(self.source.key(index), self.tag)}.npy"
+        path = self._path(index)
         try:
             stored: Page = np.load(path, mmap_mode="r")
             return stored
         except (OSError, ValueError, EOFError):  # not there, or damaged by a crash: made anew
             page = self.prepare(self.source.read(index))
+        replaced = self.source.replaced(index)
+        if replaced is not None:
+            self._remove(self._path(replaced))
         if self._has_room(page.nbytes):
             self._store(path, page)
         return page
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"{_digest(self.source.key(index), self.tag)}.npy"
+
+    def _remove(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another worker was faster
+            num_bytes = path.stat().st_size
+            path.unlink()
+            self._used_bytes -= num_bytes
 
     def _has_room(self, num_bytes: int) -> bool:
         # Other workers store too: count anew each time this one is about to have added 1/64 of the limit.

@@ -1,14 +1,19 @@
-"""What a training and a validation sample are, and the order of an epoch."""
+"""What a training and a validation sample are."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from heapq import nsmallest
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from manuscript_restore.data.cache import PageCache
-from manuscript_restore.data.sources import stable_hash
+from manuscript_restore.data.sources import PageSource, stable_hash
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import from_array, to_float, to_uint8
@@ -24,14 +29,15 @@ class TrainingPages(Dataset[dict[str, Any]]):
         pages: The pages.
         view: Their view.
         seed: Another seed, other views and damage.
-        views_per_page: Items that an epoch takes from each page.
+        num_items: Of an epoch, dealt to the pages in turn; None: one of each page.
     """
 
-    def __init__(self, pages: PageCache, view: View, *, seed: int, views_per_page: int = 1) -> None:
-        self.pages, self.view, self.seed, self.views_per_page = pages, view, seed, views_per_page
+    def __init__(self, pages: PageCache, view: View, *, seed: int, num_items: int | None = None) -> None:
+        self.pages, self.view, self.seed = pages, view, seed
+        self.num_items = len(pages) if num_items is None else num_items
 
     def __len__(self) -> int:
-        return len(self.pages) * self.views_per_page
+        return self.num_items
 
     def __getitem__(self, position: tuple[int, int] | int) -> dict[str, Any]:
         """Item of (epoch, index); an index alone, as Lightning's ``overfit_batches`` asks, means epoch 0.
@@ -40,12 +46,64 @@ class TrainingPages(Dataset[dict[str, Any]]):
         """
         epoch, index = position if isinstance(position, tuple) else (0, position)
         key = (self.seed, epoch, index)
-        for candidate in range(index, index + len(self.pages)):
-            page = self.pages.read(candidate % len(self.pages))
+        for slot in range(index, index + len(self.pages)):
+            page = self.pages.read(self.pages.source.at(epoch, slot % len(self.pages)))
             if page is not None:
                 clean = from_array(self.view.train(page, key))
                 return {"clean": clean, "seed": stable_hash("damage", *key)}
         raise UserError("none of the training pages can be read; see the warnings")
+
+    @property
+    def shards(self) -> NDArray[np.int64] | None:
+        """Where the shards of the items begin, for the sampler; None: there are none."""
+        shards = self.pages.source.shards
+        rounds = self.num_items // max(1, len(self.pages))  # items of a page lie len(pages) apart
+        if shards is None:
+            return None
+        starts = [shards[:-1] + number * len(self.pages) for number in range(rounds)]
+        return np.append(np.concatenate(starts), self.num_items)
+
+
+class MixedPages(Dataset[dict[str, Any]]):
+    """The items of several data sets, one after the other."""
+
+    shards = None
+
+    def __init__(self, parts: list[TrainingPages]) -> None:
+        self.parts = parts
+        self.ends = list(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, position: tuple[int, int] | int) -> dict[str, Any]:
+        """Item of (epoch, index)."""
+        epoch, index = position if isinstance(position, tuple) else (0, position)
+        part = bisect_right(self.ends, index)
+        return self.parts[part][epoch, index - (self.ends[part - 1] if part else 0)]
+
+
+def training_items(
+    pages: Mapping[str, PageCache], view: View, *, seed: int, views_per_page: int, generated_share: float
+) -> TrainingPages | MixedPages:
+    """What an epoch trains on: items of ``real`` pages, of ``generated`` ones, or of both.
+
+    Args:
+        pages: By kind.
+        view: Their view.
+        seed: Of views and damage.
+        views_per_page: Items of each page; mixed, of each real page.
+        generated_share: Share of the items that are of generated pages, where there are both kinds.
+    """
+    if len(pages) == 1:
+        (only,) = pages.values()
+        return TrainingPages(only, view, seed=seed, num_items=len(only) * views_per_page)
+    num_real = len(pages["real"]) * views_per_page
+    num_generated = max(1, round(num_real * generated_share / (1 - generated_share)))
+    real = TrainingPages(pages["real"], view, seed=seed, num_items=num_real)
+    # Of another seed: else the crops of both kinds would lie in the same places.
+    seed = stable_hash("generated", seed)
+    return MixedPages([real, TrainingPages(pages["generated"], view, seed=seed, num_items=num_generated)])
 
 
 class FixedPairs(Dataset[dict[str, Any]]):
@@ -77,8 +135,7 @@ class FixedPairs(Dataset[dict[str, Any]]):
         views_per_page: int = 1,
     ) -> None:
         rounds: list[list[dict[str, Any]]] = [[] for _ in range(views_per_page)]
-        picked = sorted(range(len(pages)), key=lambda index: stable_hash("pick", pages.source.name(index)))
-        for index in sorted(picked[:max_pages]):
+        for index in _pick(pages.source, max_pages):
             page = pages.read(index)  # once for all its views
             if page is None:
                 continue
@@ -105,9 +162,8 @@ class FixedPairs(Dataset[dict[str, Any]]):
         return [item["name"] for item in self._items]
 
 
-class EpochSampler(DistributedSampler[Any]):
-    """Yields (epoch, index): the epoch travels to the workers with the index, however far they read ahead."""
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Positions of this epoch, in an order drawn from (seed, epoch)."""
-        return ((self.epoch, index) for index in super().__iter__())
+def _pick(source: PageSource, max_pages: int | None) -> Sequence[int]:
+    every = range(len(source))
+    if max_pages is None:
+        return every
+    return sorted(nsmallest(max_pages, every, key=lambda index: stable_hash("pick", source.name(index))))

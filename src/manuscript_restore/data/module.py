@@ -11,14 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from manuscript_restore.data.cache import PageCache
-from manuscript_restore.data.datasets import EpochSampler, FixedPairs, TrainingPages
-from manuscript_restore.data.sources import (
-    FolderSource,
-    GeneratedSource,
-    PageSource,
-    check_readable,
-    split_by_file,
-)
+from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
+from manuscript_restore.data.sampler import EpochSampler
+from manuscript_restore.data.sources import FolderSource, Generator, PageSource, check_readable
+from manuscript_restore.data.splits import Splits
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import to_float
@@ -26,27 +22,33 @@ from manuscript_restore.images import to_float
 Batch = dict[str, Any]
 
 NUM_GENERATED = {"train": 32, "val": 8, "test": 8}
-FIRST_GENERATED = {"train": 0, "val": 1_000_000, "test": 2_000_000}  # disjoint
 
 
 class PagesDataModule(L.LightningDataModule):
     """Batches of ``degraded`` and ``clean``, float (B, 3, S, S) in [0, 1].
 
     Training damage is drawn anew for every batch, on the batch's device; validation and test pages have one
-    damage each, for good. Without any folder the pages are generated.
+    damage each, for good.
 
     Args:
         degradation: Of training pages: ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
         val_degradation: Of validation and test pages.
-        train_dir: Folder of clean pages, searched with its subfolders.
+        train_dir: Folder of clean pages, searched with its subfolders; or shards, here or at ``s3://…``.
         val_dir: None: a part of ``train_dir`` that never trains.
         test_dir: None: the validation pages.
-        num_generated: Pages of each split that are generated when there is no folder.
+        index_dir: Where the indexes of large folders are kept; None: the user's cache directory.
+        generator: Draws pages.
+        generated_share: Of the training items: 0: folders only; 1: generated pages only, for all splits; between:
+            both, validated on the folders.
+        num_generated: Generated pages of each split; of those that train, the number in use at a time.
+        fresh_pages: Generated pages that each epoch exchanges for new ones; 0: the same for good.
         val_fraction: Part of ``train_dir`` that validates when ``val_dir`` is None.
         view: ``"resize"`` (the whole page) or ``"crop"`` (a square at the scan's resolution).
         image_size: S.
         augment: Fields of `Augment`.
         views_per_page: Items that an epoch takes from each training page: more than 1 for crops of large pages.
+            (Mixed, the generated pages share what ``generated_share`` leaves them.)
+        shard_window: Shards whose pages are shuffled together.
         val_views_per_page: Fixed pairs of each validation and test page.
         batch_size: Of training, per device.
         val_batch_size: Of validation and test, per device.
@@ -68,12 +70,17 @@ class PagesDataModule(L.LightningDataModule):
         train_dir: str | None = None,
         val_dir: str | None = None,
         test_dir: str | None = None,
+        index_dir: str | None = None,
+        generator: Generator | None = None,
+        generated_share: float = 0.0,
         num_generated: dict[str, int] | None = None,
+        fresh_pages: int = 0,
         val_fraction: float = 0.1,
         view: str = "resize",
         image_size: int = 256,
         augment: dict[str, Any] | None = None,
         views_per_page: int = 1,
+        shard_window: int = 4,
         val_views_per_page: int = 1,
         batch_size: int = 16,
         val_batch_size: int = 16,
@@ -86,16 +93,18 @@ class PagesDataModule(L.LightningDataModule):
         max_val_pages: int | None = None,
     ) -> None:
         super().__init__()
-        self.num_generated = NUM_GENERATED | (num_generated or {})
-        if unknown := self.num_generated.keys() - NUM_GENERATED.keys():
+        num_generated = NUM_GENERATED | (num_generated or {})
+        if unknown := num_generated.keys() - NUM_GENERATED.keys():
             raise UserError(f"data.num_generated.{min(unknown)}: unknown key; known keys: test, train, val")
-        for split, number in self.num_generated.items():
+        for split, number in num_generated.items():
             _check_number(f"num_generated.{split}", number, at_least=1)
         _check_number("image_size", image_size, at_least=1)
         _check_number("batch_size", batch_size, at_least=1)
         _check_number("val_batch_size", val_batch_size, at_least=1)
         _check_number("views_per_page", views_per_page, at_least=1)
         _check_number("val_views_per_page", val_views_per_page, at_least=1)
+        _check_number("shard_window", shard_window, at_least=1)
+        _check_number("fresh_pages", fresh_pages, at_least=0)
         _check_number("num_workers", num_workers, at_least=0)
         _check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         _check_number("seed", seed, at_least=0)
@@ -107,14 +116,25 @@ class PagesDataModule(L.LightningDataModule):
         check_keys(Augment, augment or {}, "data.augment")
         self.view = View(view, image_size, Augment(**(augment or {})))
         self.degradation, self.val_degradation = degradation, val_degradation
-        self.train_dir, self.val_dir, self.test_dir = train_dir, val_dir, test_dir
-        self.val_fraction, self.max_val_pages = val_fraction, max_val_pages
+        self.splits = Splits(
+            folders={"train": train_dir, "val": val_dir, "test": test_dir},
+            val_fraction=val_fraction,
+            index_dir=index_dir,
+            generator=generator,
+            generated_share=generated_share,
+            num_generated=num_generated,
+            fresh_pages=fresh_pages,
+            seed=seed,
+            val_seed=val_seed,
+        )
+        self.max_val_pages, self.shard_window = max_val_pages, shard_window
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed, self.val_seed = strict, seed, val_seed
         self._next_epoch = 0
-        self._train: TrainingPages | None = None
+        self._train: TrainingPages | MixedPages | None = None
+        self._real_training_source: PageSource | None = None
         self._pairs: dict[str, FixedPairs] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -124,22 +144,26 @@ class PagesDataModule(L.LightningDataModule):
             UserError: A folder is missing, empty, or has no readable page (``strict``: an unreadable one).
         """
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        splits = {self._alias(split) for split in needed.get(stage or "", ("train", "val", "test"))}
-        sources = {split: self._source(split) for split in sorted(splits) if not self._is_ready(split)}
+        splits = {self.splits.alias(split) for split in needed.get(stage or "", ("train", "val", "test"))}
+        missing = sorted(split for split in splits if not self._is_ready(split))
+        sources = {split: self.splits.sources(split) for split in missing}
         if self.strict:
-            check_readable(sources.values())
+            check_readable(source["real"] for source in sources.values() if "real" in source)
         for split, source in sources.items():
             if split == "train":
                 self._train = self._training_pages(source)
             else:
-                self._pairs[split] = self._fixed_pairs(source, split)
-                self._warn_of_shared_pages(source, split)
+                (pages,) = source.values()
+                self._pairs[split] = self._fixed_pairs(pages, split)
+                self._warn_of_shared_pages(pages, split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
         assert self._train is not None
         world_size, rank = self._world()
-        sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
+        sampler = EpochSampler(
+            self._train, world_size, rank, seed=self.seed, shards=self._train.shards, window=self.shard_window
+        )
         # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
         sampler.set_epoch(self._next_epoch)
         return DataLoader(
@@ -181,49 +205,38 @@ class PagesDataModule(L.LightningDataModule):
     @property
     def has_test_pages(self) -> bool:
         """Whether the test pages are others than the validation pages."""
-        return self._alias("test") == "test"
+        return self.splits.alias("test") == "test"
 
     @property
     def val_names(self) -> list[str]:
         """Names of the validation pages in the order of the loader, once set up."""
         return self._pairs["val"].names
 
-    def _alias(self, split: str) -> str:
-        folders = self.train_dir or self.val_dir or self.test_dir
-        return "val" if split == "test" and folders and not self.test_dir else split
-
     def _is_ready(self, split: str) -> bool:
         return self._train is not None if split == "train" else split in self._pairs
 
-    def _source(self, split: str) -> PageSource:
-        folders = {"train": self.train_dir, "val": self.val_dir, "test": self.test_dir}
-        if not any(folders.values()):
-            seed = self.seed if split == "train" else self.val_seed
-            return GeneratedSource(self.num_generated[split], seed, FIRST_GENERATED[split])
-        if split != "test" and self.train_dir and not self.val_dir:
-            train, val = split_by_file(FolderSource(self.train_dir, key="data.train_dir"), self.val_fraction)
-            if not len(val):
-                raise UserError(
-                    f"data.train_dir={self.train_dir}: one page cannot both train and validate; "
-                    "add pages or set data.val_dir"
-                )
-            return train if split == "train" else val
-        folder = folders[split]
-        if not folder:
-            raise UserError(f"data.{split}_dir: is not set; give the folder of its clean pages")
-        return FolderSource(folder, key=f"data.{split}_dir")
-
-    def _training_pages(self, source: PageSource) -> TrainingPages:
-        pages = PageCache(
-            source, self.view.prepare, tag=self.view.tag, max_gb=self.cache_gb, folder=self.cache_dir
+    def _training_pages(self, sources: dict[str, PageSource]) -> TrainingPages | MixedPages:
+        real = sources.get("real")
+        self._real_training_source = real
+        options: dict[str, Any] = {"max_gb": self.cache_gb / len(sources), "folder": self.cache_dir}
+        caches = {kind: self._cache(source, **options) for kind, source in sources.items()}
+        # Stops at the first readable page.
+        if real is not None and all(caches["real"].read(index) is None for index in range(len(real))):
+            raise UserError(f"data.train_dir: none of its {len(real)} pages can be read; see the warnings")
+        return training_items(
+            caches,
+            self.view,
+            seed=self.seed,
+            views_per_page=self.views_per_page,
+            generated_share=self.splits.generated_share,
         )
-        if all(pages.read(index) is None for index in range(len(pages))):  # stops at the first readable page
-            raise UserError(f"data.train_dir: none of its {len(pages)} pages can be read; see the warnings")
-        return TrainingPages(pages, self.view, seed=self.seed, views_per_page=self.views_per_page)
+
+    def _cache(self, source: PageSource, **options: Any) -> PageCache:
+        return PageCache(source, self.view.prepare, tag=self.view.tag, **options)
 
     def _fixed_pairs(self, source: PageSource, split: str) -> FixedPairs:
         return FixedPairs(
-            PageCache(source, self.view.prepare, tag=self.view.tag),
+            self._cache(source),
             self.view,
             self.val_degradation,
             seed=self.val_seed,
@@ -233,9 +246,9 @@ class PagesDataModule(L.LightningDataModule):
         )
 
     def _warn_of_shared_pages(self, source: PageSource, split: str) -> None:
-        train = self._train.pages.source if self._train else None
+        train = self._real_training_source
         if isinstance(train, FolderSource) and isinstance(source, FolderSource):
-            shared = {path.resolve() for path in train.files} & {path.resolve() for path in source.files}
+            shared = source.shared_with(train)
             if shared:
                 warnings.warn(
                     f"data.{split}_dir: {len(shared)} of its pages also train, e.g. {min(shared)}; their scores "
@@ -244,7 +257,7 @@ class PagesDataModule(L.LightningDataModule):
                 )
 
     def _fixed_loader(self, split: str) -> DataLoader[Batch]:
-        pairs = self._pairs[self._alias(split)]
+        pairs = self._pairs[self.splits.alias(split)]
         world_size, rank = self._world()
         if len(pairs) < world_size:
             raise UserError(f"{split}: {len(pairs)} pages for {world_size} devices; use fewer devices")
