@@ -5,6 +5,7 @@ The shards are LitData's, each item the bytes of an image file; `PAGES` beside t
 
 import importlib
 import json
+import logging
 import os
 import tempfile
 import weakref
@@ -30,6 +31,7 @@ def litdata(module: str = "litdata") -> Any:
     Raises:
         UserError: It is not installed.
     """
+    logging.getLogger("litdata").setLevel(logging.WARNING)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
