@@ -110,7 +110,9 @@ def test_the_window_slides(fresh):
         if before:
             changed = [(old, new) for old, new in zip(before, slots, strict=True) if old != new]
             assert len(changed) == fresh
-            assert all(source.replaced(new) == old for old, new in changed)
+            assert sorted(new for _, new in changed) == list(source.coming(epoch - 1))
+            kept = {source.expired(new) for _, new in changed}
+            assert kept.isdisjoint({*before, *slots})
         before = slots
 
 
@@ -522,10 +524,28 @@ def test_generated_pages_are_exchanged_and_their_files_too(tmp_path, num_workers
     for epoch in range(4):
         numbers = page_numbers(module, epoch)
         assert sorted(numbers) == sorted(3 * list(range(2 * epoch, 2 * epoch + 5)))
-        assert len(list((tmp_path / "cache").iterdir())) == 5
+        assert len(list((tmp_path / "cache").iterdir())) == 5 + 2  # those of the next epoch are there already
     again = data_module(**options, fresh_pages=2, views_per_page=3)
     again.setup("fit")
     assert page_numbers(again, 3) == numbers
+
+
+def test_every_generated_page_is_drawn_once(tmp_path):
+    drawn = []
+
+    class Counting(Painter):
+        def page(self, seed, index):
+            drawn.append(index)
+            return super().page(seed, index)
+
+    module = data_module(
+        generator=Counting(), generated_share=1, num_generated={"train": 5}, fresh_pages=2, views_per_page=3, seed=7
+    )
+    module.setup("fit")
+    drawn.clear()  # the fixed pages
+    for epoch in range(4):
+        page_numbers(module, epoch)
+        assert sorted(drawn) == list(range(5 + 2 * (epoch + 1)))
 
 
 def test_generated_pages_of_the_splits_are_others():

@@ -23,8 +23,8 @@ Page = NDArray[np.uint8]
 class PageCache:
     """A source's pages as .npy files that every worker maps: the operating system's page cache is the memory.
 
-    A page that is stored takes the place of the one that its source has `replaced`. When full it stops storing:
-    in epochs of random order, evicting would only exchange equals. A temporary folder is removed when the object
+    With each page that is stored goes the one that its source says has expired. When full it stops storing: in
+    epochs of random order, evicting would only exchange equals. A temporary folder is removed when the object
     goes, or at the end of the process that made it.
 
     Args:
@@ -77,6 +77,11 @@ class PageCache:
             warnings.warn(f"page left out: {error}", stacklevel=2)
             return None
 
+    def make(self, index: int) -> None:
+        """Make a page that will be needed, unless it is there or there is nowhere to store it."""
+        if self._max_bytes and not self._path(index).exists():
+            self.read(index)
+
     def _read(self, index: int) -> Page:
         if not self._max_bytes:
             return self.prepare(self.source.read(index))
@@ -86,9 +91,9 @@ class PageCache:
             return stored
         except (OSError, ValueError, EOFError):  # not there, or damaged by a crash: made anew
             page = self.prepare(self.source.read(index))
-        replaced = self.source.replaced(index)
-        if replaced is not None:
-            self._remove(self._path(replaced))
+        expired = self.source.expired(index)
+        if expired is not None:
+            self._remove(self._path(expired))
         if self._has_room(page.nbytes):
             self._store(path, page)
         return page

@@ -45,6 +45,7 @@ class TrainingPages(Dataset[dict[str, Any]]):
         In place of a page that cannot be read comes the next one that can.
         """
         epoch, index = position if isinstance(position, tuple) else (0, position)
+        self._make_ahead(epoch, index)
         key = (self.seed, epoch, index)
         for slot in range(index, index + len(self.pages)):
             page = self.pages.read(self.pages.source.at(epoch, slot % len(self.pages)))
@@ -52,6 +53,14 @@ class TrainingPages(Dataset[dict[str, Any]]):
                 clean = from_array(self.view.train(page, key))
                 return {"clean": clean, "seed": stable_hash("damage", *key)}
         raise UserError("none of the training pages can be read; see the warnings")
+
+    def _make_ahead(self, epoch: int, index: int) -> None:
+        # Each page of the next epoch falls to one item of this one: no page is made twice, and no worker waits.
+        coming = self.pages.source.coming(epoch)
+        if coming:
+            number, rest = divmod(index, max(1, self.num_items // len(coming)))
+            if rest == 0 and number < len(coming):
+                self.pages.make(coming[number])
 
     @property
     def shards(self) -> NDArray[np.int64] | None:

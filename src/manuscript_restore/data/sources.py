@@ -49,8 +49,12 @@ class PageSource(ABC):
         """Index of the page that is in a slot, 0 to ``len(self) - 1``, in an epoch."""
         return slot
 
-    def replaced(self, index: int) -> int | None:
-        """Index of the page whose slot this one took, never to be used again; None: there was none."""
+    def coming(self, epoch: int) -> range:
+        """Indexes of the pages that the next epoch has and this one has not."""
+        return range(0)
+
+    def expired(self, index: int) -> int | None:
+        """Index of a page that nobody needs any more when this one is made; None: all are still needed."""
         return None
 
 
@@ -146,9 +150,15 @@ class GeneratedSource(PageSource):
         start = epoch * self.fresh
         return start + (slot - start) % self.num_pages
 
-    def replaced(self, index: int) -> int | None:
-        """The page ``num_pages`` before."""
-        return index - self.num_pages if self.fresh and index >= self.num_pages else None
+    def coming(self, epoch: int) -> range:
+        """The ``fresh`` pages after the window."""
+        end = epoch * self.fresh + self.num_pages
+        return range(end, end + self.fresh)
+
+    def expired(self, index: int) -> int | None:
+        """The page that left the window in the epoch before the one that makes this page for the next."""
+        old = index - self.num_pages - self.fresh
+        return old if self.fresh and old >= 0 else None
 
     def name(self, index: int) -> str:
         """``generated/<seed>/<number>``."""
