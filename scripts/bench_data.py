@@ -1,12 +1,13 @@
 """Measure folders of many pages: time to index them, and the memory of the processes that read them.
 
-Makes --files small JPEGs (hard links) in a temporary folder, indexes it, and reads all of it for two epochs with two
-workers; then does the same with a list of Path objects, the usual way, for comparison. --shards N also writes N of
-the pages into shards and compares the speed of reading.
+Makes --files small JPEGs (hard links) in a temporary folder, indexes it, and reads all of it for two epochs with
+two workers; then does the same with a list of Path objects, the usual way, for comparison. --shards N also writes N
+larger pages into shards and compares the speed of reading.
 
     python scripts/bench_data.py --files 200000
 
-Memory is the PSS of Linux (/proc/PID/smaps_rollup): what is shared between processes counts in parts.
+Memory is the anonymous PSS of Linux (Pss_Anon in /proc/PID/smaps_rollup): what is shared between processes counts
+in parts, mapped files (libraries, the kept index), which the system may drop at any time, do not count.
 """
 
 import argparse
@@ -62,8 +63,8 @@ class PathList(PageSource):
         return images.read(self.files[index])
 
 
-def make_files(root: Path, number: int) -> None:
-    page = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+def make_files(root: Path, number: int, side: int) -> None:
+    page = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     for start in range(0, number, FILES_PER_FOLDER):
         folder = root / f"manuscript_{start // FILES_PER_FOLDER:04}"
         folder.mkdir(parents=True)
@@ -80,16 +81,16 @@ def seconds(function: Callable[[], Any]) -> float:
 
 
 def memory() -> dict[str, float]:
-    """MB of this process, and of each worker on average: PSS, and what it alone holds."""
+    """MB of this process, and of each worker on average: PSS, and what it has changed and so holds alone."""
 
     def of(pid: int) -> tuple[float, float]:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         kb = {name.rstrip(":"): int(value) for name, value, *_ in map(str.split, lines[1:])}
-        return kb["Pss"] / 1000, (kb["Private_Dirty"] + kb["Private_Clean"]) / 1000
+        return kb["Pss_Anon"] / 1000, kb["Private_Dirty"] / 1000
 
     workers = [of(child.pid) for child in multiprocessing.active_children() if child.pid]
     pss, own = np.mean(workers, axis=0)
-    return {"main": of(os.getpid())[0], "worker": float(pss), "worker alone": float(own)}
+    return {"main": of(os.getpid())[0], "worker": float(pss), "worker's own": float(own)}
 
 
 def read_two_epochs(kind: str, root: Path, index_dir: Path) -> None:
@@ -119,10 +120,10 @@ def measure_memory(root: Path, index_dir: Path) -> dict[str, Any]:
     return results
 
 
-def measure_shards(root: Path, number: int, folder: Path) -> dict[str, float]:
+def measure_shards(number: int, folder: Path) -> dict[str, float]:
     made: dict[str, Any] = {"overwrite": False, "max_side": None, "chunk_mb": 64, "num_workers": NUM_WORKERS}
     some = folder / "some"
-    make_files(some, number)
+    make_files(some, number, side=1024)
     writing = seconds(
         lambda: prepare(pages=str(some), out=str(folder / "shards"), n=1, seed=0, generator={}, **made)  # type: ignore[arg-type]
     )
@@ -139,13 +140,15 @@ def report(times: dict[str, float], results: dict[str, Any], files: int) -> None
     console.print(f"\n{files:,} files, {NUM_WORKERS} workers\n")
     for name, value in times.items():
         console.print(f"{name:<40}{value:8.2f} s")
-    table = Table("MB of PSS", "main", "a worker", "of it its own")
+    table = Table("MB", "main process", "a worker", "a worker's own")
     for kind, result in results.items():
         for when, used in zip(("start", "epoch 1", "epoch 2"), result["memory"], strict=True):
-            table.add_row(f"{kind}, {when}", *(f"{used[key]:.1f}" for key in ("main", "worker", "worker alone")))
+            table.add_row(f"{kind}, {when}", *(f"{used[key]:.1f}" for key in ("main", "worker", "worker's own")))
     console.print(table)
-    own = {kind: [used["worker alone"] for used in result["memory"]] for kind, result in results.items()}
-    total = {kind: r["memory"][-1]["main"] + NUM_WORKERS * r["memory"][-1]["worker"] for kind, r in results.items()}
+    own = {kind: [used["worker's own"] for used in result["memory"]] for kind, result in results.items()}
+    total = {
+        kind: r["memory"][-1]["main"] + NUM_WORKERS * r["memory"][-1]["worker"] for kind, r in results.items()
+    }
     for kind, values in own.items():
         console.print(f"{kind}: a worker's own memory grew by {values[-1] - values[0]:.1f} MB in two epochs")
     console.print(f"all processes at the end, list : index = {total['list'] / total['index']:.2f}")
@@ -165,7 +168,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder, root, index_dir = Path(name), Path(name) / "pages", Path(name) / "index"
-        make_files(root, arguments.files)
+        make_files(root, arguments.files, side=32)
         time.sleep(3)  # a folder that has just changed is not trusted
         open_folder = lambda: FolderSource(root, index_dir=str(index_dir))  # noqa: E731
         times = {"index, first time": seconds(open_folder), "index, kept": seconds(open_folder)}
@@ -174,7 +177,7 @@ def main() -> None:
         times["list of Path objects"] = seconds(lambda: images.find_images(root))
         report(times, measure_memory(root, index_dir), arguments.files)
         if arguments.shards:
-            for what, rate in measure_shards(root, arguments.shards, folder).items():
+            for what, rate in measure_shards(arguments.shards, folder).items():
                 print(f"{what:<40}{rate:8.0f} pages a second")
 
 

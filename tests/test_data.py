@@ -530,7 +530,7 @@ def test_generated_pages_are_exchanged_and_their_files_too(tmp_path, num_workers
     assert page_numbers(again, 3) == numbers
 
 
-def test_every_generated_page_is_drawn_once(tmp_path):
+def test_every_generated_page_is_drawn_once():
     drawn = []
 
     class Counting(Painter):
@@ -539,7 +539,12 @@ def test_every_generated_page_is_drawn_once(tmp_path):
             return super().page(seed, index)
 
     module = data_module(
-        generator=Counting(), generated_share=1, num_generated={"train": 5}, fresh_pages=2, views_per_page=3, seed=7
+        generator=Counting(),
+        generated_share=1,
+        num_generated={"train": 5},
+        fresh_pages=2,
+        views_per_page=3,
+        seed=7,
     )
     module.setup("fit")
     drawn.clear()  # the fixed pages
@@ -616,7 +621,7 @@ def test_one_page_cannot_be_split(tmp_path):
         ({"num_generated": {"trian": 3}}, "data.num_generated.trian: unknown key"),
         ({"num_generated": {"train": 0}}, "data.num_generated.train=0"),
         ({"fresh_pages": -1}, "data.fresh_pages=-1: must be at least 0"),
-        ({"fresh_pages": 33}, "data.fresh_pages=33: must be between 0 and data.num_generated.train=32"),
+        ({"fresh_pages": 33}, "data.fresh_pages=33: must be at most data.num_generated.train=32"),
         ({"generated_share": 1.5}, "data.generated_share=1.5: must be between 0 and 1"),
         ({"generated_share": 0.5}, "data.generator: is not set; use data=generated or data=mixed"),
         (

@@ -14,7 +14,16 @@ from manuscript_restore.data.index import PathIndex, find_pages
 from manuscript_restore.data.sources import FolderSource
 from manuscript_restore.errors import UserError
 
-NAMES = ["page_10.jpg", "page_2.JPG", "1.png", "01.png", "ॐ_२.tif", "ms_2/b.png", "ms_10/a.webp", "ms_2/deep/er/c.jp2"]
+NAMES = [
+    "page_10.jpg",
+    "page_2.JPG",
+    "1.png",
+    "01.png",
+    "ॐ_२.tif",
+    "ms_2/b.png",
+    "ms_10/a.webp",
+    "ms_2/deep/er/c.jp2",
+]
 LEFT_OUT = [".hidden.jpg", "ms_2/.git/d.png", "notes.txt", "ms_2/picture.png.txt", "directory.png/x.txt"]
 
 

@@ -1,6 +1,5 @@
 """The LightningDataModule: from config values to batches of damaged and clean pages."""
 
-import warnings
 from typing import Any
 
 import cv2
@@ -13,15 +12,13 @@ from torch.utils.data import DataLoader
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
 from manuscript_restore.data.sampler import EpochSampler
-from manuscript_restore.data.sources import FolderSource, Generator, PageSource, check_readable
-from manuscript_restore.data.splits import Splits
+from manuscript_restore.data.sources import Generator, PageSource, check_readable, warn_of_shared_pages
+from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import to_float
 
 Batch = dict[str, Any]
-
-NUM_GENERATED = {"train": 32, "val": 8, "test": 8}
 
 
 class PagesDataModule(L.LightningDataModule):
@@ -93,26 +90,16 @@ class PagesDataModule(L.LightningDataModule):
         max_val_pages: int | None = None,
     ) -> None:
         super().__init__()
-        num_generated = NUM_GENERATED | (num_generated or {})
-        if unknown := num_generated.keys() - NUM_GENERATED.keys():
-            raise UserError(f"data.num_generated.{min(unknown)}: unknown key; known keys: test, train, val")
-        for split, number in num_generated.items():
-            _check_number(f"num_generated.{split}", number, at_least=1)
-        _check_number("image_size", image_size, at_least=1)
-        _check_number("batch_size", batch_size, at_least=1)
-        _check_number("val_batch_size", val_batch_size, at_least=1)
-        _check_number("views_per_page", views_per_page, at_least=1)
-        _check_number("val_views_per_page", val_views_per_page, at_least=1)
-        _check_number("shard_window", shard_window, at_least=1)
-        _check_number("fresh_pages", fresh_pages, at_least=0)
-        _check_number("num_workers", num_workers, at_least=0)
-        _check_number("cache_gb", cache_gb, at_least=0, fraction=True)
-        _check_number("seed", seed, at_least=0)
-        _check_number("val_seed", val_seed, at_least=0)
+        check_number("image_size", image_size, at_least=1)
+        check_number("batch_size", batch_size, at_least=1)
+        check_number("val_batch_size", val_batch_size, at_least=1)
+        check_number("views_per_page", views_per_page, at_least=1)
+        check_number("val_views_per_page", val_views_per_page, at_least=1)
+        check_number("shard_window", shard_window, at_least=1)
+        check_number("num_workers", num_workers, at_least=0)
+        check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         if max_val_pages is not None:
-            _check_number("max_val_pages", max_val_pages, at_least=1)
-        if not (isinstance(val_fraction, float) and 0 < val_fraction < 1):
-            raise UserError(f"data.val_fraction={val_fraction}: must lie between 0 and 1")
+            check_number("max_val_pages", max_val_pages, at_least=1)
         check_keys(Augment, augment or {}, "data.augment")
         self.view = View(view, image_size, Augment(**(augment or {})))
         self.degradation, self.val_degradation = degradation, val_degradation
@@ -122,7 +109,7 @@ class PagesDataModule(L.LightningDataModule):
             index_dir=index_dir,
             generator=generator,
             generated_share=generated_share,
-            num_generated=num_generated,
+            num_generated=NUM_GENERATED | (num_generated or {}),
             fresh_pages=fresh_pages,
             seed=seed,
             val_seed=val_seed,
@@ -155,7 +142,7 @@ class PagesDataModule(L.LightningDataModule):
             else:
                 (pages,) = source.values()
                 self._pairs[split] = self._fixed_pairs(pages, split)
-                self._warn_of_shared_pages(pages, split)
+                warn_of_shared_pages(self._real_training_source, pages, key=f"data.{split}_dir")
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
@@ -245,17 +232,6 @@ class PagesDataModule(L.LightningDataModule):
             views_per_page=self.val_views_per_page,
         )
 
-    def _warn_of_shared_pages(self, source: PageSource, split: str) -> None:
-        train = self._real_training_source
-        if isinstance(train, FolderSource) and isinstance(source, FolderSource):
-            shared = source.shared_with(train)
-            if shared:
-                warnings.warn(
-                    f"data.{split}_dir: {len(shared)} of its pages also train, e.g. {min(shared)}; their scores "
-                    "say nothing about other pages",
-                    stacklevel=2,
-                )
-
     def _fixed_loader(self, split: str) -> DataLoader[Batch]:
         pairs = self._pairs[self.splits.alias(split)]
         world_size, rank = self._world()
@@ -268,13 +244,6 @@ class PagesDataModule(L.LightningDataModule):
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
-
-
-def _check_number(name: str, value: Any, *, at_least: int, fraction: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float) if fraction else int):
-        raise UserError(f"data.{name}={value}: must be a {'number' if fraction else 'whole number'}")
-    if value < at_least:
-        raise UserError(f"data.{name}={value}: must be at least {at_least}")
 
 
 def _collate(items: list[Batch]) -> Batch:

@@ -208,6 +208,18 @@ def split_by_name(source: PageSource, val_fraction: float) -> tuple[Subset, Subs
     return Subset(source, np.flatnonzero(draws >= limit)), Subset(source, np.flatnonzero(draws < limit))
 
 
+def warn_of_shared_pages(train: PageSource | None, other: PageSource, *, key: str) -> None:
+    """Warn if pages that validate or test also train."""
+    if isinstance(train, FolderSource) and isinstance(other, FolderSource):
+        shared = other.shared_with(train)
+        if shared:
+            warnings.warn(
+                f"{key}: {len(shared)} of its pages also train, e.g. {min(shared)}; their scores say nothing "
+                "about other pages",
+                stacklevel=2,
+            )
+
+
 def check_readable(sources: Iterable[PageSource]) -> None:
     """Decode every page; `UserError` lists all that cannot be read."""
 

@@ -8,6 +8,7 @@ from manuscript_restore.data.shards import open_pages
 from manuscript_restore.data.sources import GeneratedSource, Generator, PageSource, split_by_name
 from manuscript_restore.errors import UserError
 
+NUM_GENERATED = {"train": 32, "val": 8, "test": 8}
 FIRST_GENERATED = {"train": 0, "val": 1_000_000_000, "test": 2_000_000_000}
 """Number of each split's first generated page: no training comes near the next."""
 
@@ -39,14 +40,22 @@ class Splits:
     val_seed: int
 
     def __post_init__(self) -> None:
+        if unknown := self.num_generated.keys() - NUM_GENERATED.keys():
+            raise UserError(f"data.num_generated.{min(unknown)}: unknown key; known keys: test, train, val")
+        for split, number in self.num_generated.items():
+            check_number(f"num_generated.{split}", number, at_least=1)
+        for name in ("fresh_pages", "seed", "val_seed"):
+            check_number(name, getattr(self, name), at_least=0)
+        if not (isinstance(self.val_fraction, float) and 0 < self.val_fraction < 1):
+            raise UserError(f"data.val_fraction={self.val_fraction}: must lie between 0 and 1")
         share = self.generated_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UserError(f"data.generated_share={share}: must be between 0 and 1")
         if share and self.generator is None:
             raise UserError("data.generator: is not set; use data=generated or data=mixed")
-        if not 0 <= self.fresh_pages <= self.num_generated["train"]:
+        if self.fresh_pages > self.num_generated["train"]:
             raise UserError(
-                f"data.fresh_pages={self.fresh_pages}: must be between 0 and data.num_generated.train="
+                f"data.fresh_pages={self.fresh_pages}: must be at most data.num_generated.train="
                 f"{self.num_generated['train']}"
             )
         given = [split for split, folder in self.folders.items() if folder]
@@ -104,3 +113,15 @@ class Splits:
         if not folder:
             raise UserError(f"{key}: is not set; give a folder of clean pages, or data=generated to draw them")
         return open_pages(folder, key=key, index_dir=self.index_dir)
+
+
+def check_number(name: str, value: object, *, at_least: int, fraction: bool = False) -> None:
+    """Check a value of the group ``data``.
+
+    Raises:
+        UserError: It is no whole number (``fraction``: no number), or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float) if fraction else int):
+        raise UserError(f"data.{name}={value}: must be a {'number' if fraction else 'whole number'}")
+    if value < at_least:
+        raise UserError(f"data.{name}={value}: must be at least {at_least}")
