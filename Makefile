@@ -17,6 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	# Holds the PAGE-XML schema that a test validates against; nothing of it is imported.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps ocrd-validators==2.67.1
 	@touch $@
 
 demo: $(READY) ## Train on generated pages for a few minutes and show where the pictures are

@@ -1,77 +1,200 @@
-"""Generated pages: the same everywhere, all sizes, and with something on them."""
+"""Generated pages: the same everywhere, all sizes, and with the text and ink that they say."""
 
 import hashlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from manuscript_restore.synthesis import generate_page
+from manuscript_restore.errors import UserError
+from manuscript_restore.images import write
+from manuscript_restore.synthesis import PageGenerator, generate_page
+from manuscript_restore.synthesis.supports import KINDS
 
-HEIGHT, WIDTH = 192, 288  # a whole page seen from afar
-
-
-def _page(index: int, seed: int = 7) -> NDArray[np.uint8]:
-    return generate_page(seed, index, height=HEIGHT, width=WIDTH)
+SIZE = [240, 400]
 
 
-def test_a_page_depends_on_nothing_but_its_number() -> None:
-    later = [_page(i) for i in (2, 0)]
+@pytest.fixture(scope="module")
+def generator():
+    return PageGenerator(size=SIZE)
+
+
+def test_a_page_depends_on_nothing_but_its_number(generator):
+    later = [generator.page(7, i) for i in (2, 0)]
     np.random.seed(0)  # noqa: NPY002 - the global generator must not matter
-    np.testing.assert_array_equal(_page(0), later[1])
-    np.testing.assert_array_equal(_page(2), later[0])
+    for index, page in zip((0, 2), reversed(later), strict=True):
+        again = PageGenerator(size=SIZE).page(7, index)
+        np.testing.assert_array_equal(again.image, page.image)
+        np.testing.assert_array_equal(again.ink, page.ink)
+        assert again.lines == page.lines
 
 
-def test_drawing_leaves_the_global_generator_alone() -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
-    _page(0)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+def test_drawing_leaves_the_global_generator_alone(generator):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    generator.page(7, 0)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_another_process_draws_the_same_page() -> None:
+def test_another_process_draws_the_same_page(generator):
     code = (
-        "import hashlib; from manuscript_restore.synthesis import generate_page as g;"
-        f"print(hashlib.sha256(g(7, 3, height={HEIGHT}, width={WIDTH}).tobytes()).hexdigest())"
+        "import hashlib; from manuscript_restore.synthesis import PageGenerator as G;"
+        f"print(hashlib.sha256(G(size={SIZE}).page(7, 3).image.tobytes()).hexdigest())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == hashlib.sha256(_page(3).tobytes()).hexdigest()
+    assert result.stdout.strip() == hashlib.sha256(generator.page(7, 3).image.tobytes()).hexdigest()
 
 
-def test_index_and_seed_both_change_the_page() -> None:
-    assert (_page(0) != _page(1)).mean() > 0.5
-    assert (_page(0, seed=7) != _page(0, seed=8)).mean() > 0.5
-    assert (_page(1, seed=0) != _page(0, seed=1)).mean() > 0.5
+def test_index_and_seed_both_change_the_page(generator):
+    zero, one = generator.page(7, 0).image, generator.page(7, 1).image
+    assert (zero != one).mean() > 0.3
+    assert (zero != generator.page(8, 0).image).mean() > 0.3
+    assert (generator.page(0, 1).image != generator.page(1, 0).image).mean() > 0.3
+
+
+def test_the_tag_tells_settings_and_fonts_apart(tmp_path):
+    tag = PageGenerator(size=SIZE).tag
+    assert tag == PageGenerator(size=tuple(SIZE)).tag
+    texture = tmp_path / "blank.png"
+    write(np.full((64, 64, 3), 200, np.uint8), texture)
+    others = [
+        {"size": [240, 401]},
+        {"style": "printed"},
+        {"irregularity": 0.5},
+        {"supports": {"paper": 1}},
+        {"textures_dir": str(tmp_path)},
+    ]
+    assert len({tag, *(PageGenerator(**{"size": SIZE, **other}).tag for other in others)}) == 6
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (40, 600), (601, 35), (255, 129)])
-def test_any_size(size: tuple[int, int]) -> None:
-    for index in range(5):  # every kind of support
-        page = generate_page(0, index, height=size[0], width=size[1])
-        assert page.shape == (*size, 3)
-        assert page.dtype == np.uint8
+@pytest.mark.parametrize("style", ["scribe", "printed"])
+def test_any_size(size, style):
+    generator = PageGenerator(size=size, style=style)
+    for index in range(6):
+        page = generator.page(0, index)
+        assert page.image.shape == (*size, 3)
+        assert page.image.dtype == np.uint8
+        assert page.ink.shape == size
+        for line in page.lines:
+            left, top, right, bottom = line.box
+            assert 0 <= left < right <= size[1]
+            assert 0 <= top < bottom <= size[0]
 
 
-def test_the_default_is_a_wide_scan() -> None:
-    assert generate_page(0, 0).shape == (768, 1152, 3)
+def test_natural_sizes_follow_the_support():
+    shapes = {}
+    for kind in KINDS:
+        page = PageGenerator(supports={kind: 1}).page(0, 0)
+        assert page.support == kind
+        shapes[kind] = page.image.shape
+    height, width, _ = shapes["palm_leaf"]
+    assert width > 4 * height
+    height, width, _ = shapes["parchment"]
+    assert height > width
 
 
-def test_too_small_is_refused_with_the_limit() -> None:
-    with pytest.raises(ValueError, match=r"31x64.*32x32"):
-        generate_page(0, 0, height=31, width=64)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_ink_is_where_the_page_is_darker(kind):
+    generator = PageGenerator(supports={kind: 1}, size=[500, 900])
+    for index in range(4):
+        page = generator.page(3, index)
+        assert 0.01 < page.ink.mean() < 0.35
+        grey = page.image.min(axis=2).astype(np.float32)  # red ink is dark in green and blue
+        around = cv2.dilate(page.ink.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+        near = around & ~cv2.dilate(page.ink.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+        assert np.median(grey[page.ink]) < np.median(grey[near]) - 25
 
 
-def test_there_is_ink_on_a_support() -> None:
-    for index in range(8):
-        grey = _page(index).mean(axis=2)
-        share = (grey < 0.65 * np.median(grey)).mean()  # of pixels clearly darker than the support
-        assert 0.01 < share < 0.4, f"page {index}: {share:.3f} of it is dark"
-        assert grey.std() > 8
+@pytest.mark.parametrize("style", ["scribe", "printed"])
+def test_boxes_hold_the_ink_of_their_lines(style):
+    generator = PageGenerator(size=[600, 1000], style=style, supports={"paper": 1.0})
+    for index in range(3):
+        page = generator.page(1, index)
+        inked = page.ink.astype(np.float64)
+        for line in page.lines:
+            left, top, right, bottom = line.box
+            assert line.text
+            assert line.text == line.text.strip()
+            assert inked[top:bottom, left:right].mean() > 0.03
+            assert all(left - 60 < x < right + 60 and top - 60 < y < bottom + 60 for x, y in line.baseline)
+        covered = np.zeros_like(page.ink)
+        for line in page.lines:
+            left, top, right, bottom = line.box
+            covered[top:bottom, left:right] = True
+        # Rules and ornaments lie outside the boxes; printed pages have neither.
+        assert inked[covered].sum() > (0.999 if style == "printed" else 0.6) * inked.sum()
 
 
-def test_supports_range_from_near_white_to_brown() -> None:
-    colours = np.array([np.median(_page(index).reshape(-1, 3), axis=0) for index in range(16)])
-    assert colours.max(axis=0).mean() > 215
-    assert colours.min(axis=0).mean() < 160
-    assert (colours[:, 0] > colours[:, 2]).all()  # aged: yellow to brown, never blue
+def test_lines_are_read_from_top_to_bottom():
+    page = PageGenerator(size=[600, 1000], supports={"paper": 1.0}).page(1, 0)
+    tops = [line.baseline[0][1] for line in page.lines if line.kind == "text"]
+    assert len(tops) >= 6
+    assert tops == sorted(tops)
+
+
+def test_scribes_write_without_spaces_and_printers_with():
+    scribe = PageGenerator(size=[600, 1000]).page(1, 0).lines
+    printed = PageGenerator(size=[600, 1000], style="printed").page(1, 0).lines
+    assert sum(" " in line.text for line in scribe if line.kind == "text") == 0
+    assert sum(" " in line.text for line in printed) > len(printed) / 2
+
+
+def test_irregularity_is_what_makes_one_letter_differ_from_the_next():
+    steady, shaky = (PageGenerator(size=[600, 1000], supports={"paper": 1.0}, irregularity=k) for k in (0.0, 1.0))
+    ruled = {}
+    for name, generator in (("steady", steady), ("shaky", shaky)):
+        page = generator.page(1, 0)
+        ruled[name] = [point[1] for line in page.lines if line.kind == "text" for point in line.baseline]
+    assert (steady.page(1, 0).image != shaky.page(1, 0).image).any()
+
+
+def test_a_textures_colour_shows_on_the_page(tmp_path):
+    rng = np.random.default_rng(0)
+    green = np.clip(rng.normal((90, 160, 100), 6, (300, 400, 3)), 0, 255).astype(np.uint8)
+    write(green, tmp_path / "blank.png")
+    generator = PageGenerator(size=SIZE, textures_dir=str(tmp_path), textures_share=1.0)
+    greens = []
+    for index in range(6):
+        page = generator.page(0, index)
+        red, green, blue = np.median(page.image[~page.ink], axis=0)
+        greens.append(green > red + 20 and green > blue + 20)
+    assert sum(greens) >= 4  # a few are black-and-white photographs
+
+
+def test_a_users_text_is_what_is_written(tmp_path):
+    (tmp_path / "mine.txt").write_text("गजाननं भूतगणादिसेवितं\n", encoding="utf-8")
+    generator = PageGenerator(
+        size=[300, 800], style="printed", text_file=str(tmp_path / "mine.txt"), generated_text=0.0
+    )
+    text = "".join(line.text for line in generator.page(0, 0).lines if line.kind == "text")
+    assert set(text) <= set("गजाननं भूतगणादिसेवितं")
+    assert "गजाननं" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": [16, 100]}, r"generator\.size=\[16, 100\].*from 32"),
+        ({"size": [100]}, r"generator\.size=\[100\]"),
+        ({"style": "typed"}, r"generator\.style=typed.*scribe, printed"),
+        ({"irregularity": 2}, r"generator\.irregularity=2: must be between 0 and 1"),
+        ({"generated_text": -0.1}, r"generator\.generated_text"),
+        ({"supports": {"papyrus": 1}}, r"generator\.supports\.papyrus: unknown; known: "),
+        ({"supports": {"paper": 0}}, r"generator\.supports=.*one above"),
+        ({"script": "klingon"}, r"generator\.script=klingon"),
+        ({"text_file": "nowhere.txt"}, r"generator\.text_file=nowhere\.txt"),
+        ({"fonts_dir": "nowhere"}, r"generator\.fonts_dir=nowhere"),
+        ({"textures_dir": "nowhere"}, r"generator\.textures_dir=nowhere"),
+    ],
+)
+def test_mistakes_name_the_setting_and_the_mend(settings, message):
+    with pytest.raises(UserError, match=message):
+        PageGenerator(**settings)
+
+
+def test_generate_page_is_a_shorthand():
+    np.testing.assert_array_equal(
+        generate_page(3, 4, height=64, width=96), PageGenerator(size=(64, 96)).page(3, 4).image
+    )

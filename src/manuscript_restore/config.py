@@ -1,12 +1,16 @@
 """Where the configs are, and how a config section becomes an object."""
 
+import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.errors import UserError, check_keys
 
@@ -75,3 +79,21 @@ def _check(config: DictConfig, where: str) -> None:
     for key, value in config.items():
         if isinstance(value, DictConfig):
             _check(value, f"{where}.{key!s}")
+
+
+def run_command(function: Callable[..., None], config_name: str) -> None:
+    """Run a function with the keys of a config, and what the command line overrides, as its arguments.
+
+    A user's mistake is printed without a traceback; the exit status is then 1.
+    """
+
+    def run(config: DictConfig) -> None:
+        try:
+            check_keys(function, [str(key) for key in config], "config")
+            function(**{str(key): value for key, value in config.items()})
+        except (UserError, OmegaConfBaseException) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    register_resolvers()
+    hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)(run)()
