@@ -1,8 +1,8 @@
 """Measure folders of many pages: time to index them, and the memory of the processes that read them.
 
-Makes --files small JPEGs (hard links) in a temporary folder, indexes it, and reads all of it for two epochs with
-two workers; then does the same with a list of Path objects, the usual way, for comparison. --shards N also writes N
-larger pages into shards and compares the speed of reading.
+Makes --files small JPEGs (hard links) in a temporary folder, indexes it, and reads all of it for --epochs with
+two workers; then does the same with a list of Path objects, the usual way, for comparison. --shards N also
+writes N larger pages into shards and compares the speed of reading.
 
     python scripts/bench_data.py --files 200000
 
@@ -93,7 +93,7 @@ def memory() -> dict[str, float]:
     return {"main": of(os.getpid())[0], "worker": float(pss), "worker's own": float(own)}
 
 
-def read_two_epochs(kind: str, root: Path, index_dir: Path) -> None:
+def read_epochs(kind: str, root: Path, index_dir: Path, num_epochs: int) -> None:
     """Run in a process of its own: print the memory at the start and after each epoch as JSON."""
     source: PageSource = PathList(root) if kind == "list" else FolderSource(root, index_dir=str(index_dir))
     view = View("resize", 32)
@@ -101,20 +101,29 @@ def read_two_epochs(kind: str, root: Path, index_dir: Path) -> None:
     sampler = EpochSampler(data, 1, 0, seed=0)
     loader = DataLoader(data, 64, sampler=sampler, num_workers=NUM_WORKERS, persistent_workers=True)
     measured, start = [], time.perf_counter()
-    for epoch in range(2):
+    for epoch in range(num_epochs):
         sampler.set_epoch(epoch)
         for number, _ in enumerate(loader):
             if epoch == 0 and number == 20:
                 measured.append(memory())
         measured.append(memory())
-    rate = 2 * len(data) / (time.perf_counter() - start)
+    rate = num_epochs * len(data) / (time.perf_counter() - start)
     print(json.dumps({"memory": measured, "rate": rate}))
 
 
-def measure_memory(root: Path, index_dir: Path) -> dict[str, Any]:
+def measure_memory(root: Path, index_dir: Path, num_epochs: int) -> dict[str, Any]:
     results = {}
     for kind in ("index", "list"):
-        command = [sys.executable, __file__, "--read", kind, str(root), str(index_dir)]
+        command = [
+            sys.executable,
+            __file__,
+            "--read",
+            kind,
+            str(root),
+            str(index_dir),
+            "--epochs",
+            str(num_epochs),
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         results[kind] = json.loads(done.stdout)
     return results
@@ -142,7 +151,8 @@ def report(times: dict[str, float], results: dict[str, Any], files: int) -> None
         console.print(f"{name:<40}{value:8.2f} s")
     table = Table("MB", "main process", "a worker", "a worker's own")
     for kind, result in results.items():
-        for when, used in zip(("start", "epoch 1", "epoch 2"), result["memory"], strict=True):
+        for number, used in enumerate(result["memory"]):
+            when = f"epoch {number}" if number else "start"
             table.add_row(f"{kind}, {when}", *(f"{used[key]:.1f}" for key in ("main", "worker", "worker's own")))
     console.print(table)
     own = {kind: [used["worker's own"] for used in result["memory"]] for kind, result in results.items()}
@@ -150,7 +160,7 @@ def report(times: dict[str, float], results: dict[str, Any], files: int) -> None
         kind: r["memory"][-1]["main"] + NUM_WORKERS * r["memory"][-1]["worker"] for kind, r in results.items()
     }
     for kind, values in own.items():
-        console.print(f"{kind}: a worker's own memory grew by {values[-1] - values[0]:.1f} MB in two epochs")
+        console.print(f"{kind}: a worker's own memory grew by {values[-1] - values[0]:.1f} MB after the start")
     console.print(f"all processes at the end, list : index = {total['list'] / total['index']:.2f}")
     rates = ", ".join(f"{kind} {result['rate']:.0f}" for kind, result in results.items())
     console.print(f"items a second: {rates}")
@@ -159,12 +169,13 @@ def report(times: dict[str, float], results: dict[str, Any], files: int) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--shards", type=int, default=0, metavar="N")
     parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
         kind, root, index_dir = arguments.read
-        read_two_epochs(kind, Path(root), Path(index_dir))
+        read_epochs(kind, Path(root), Path(index_dir), arguments.epochs)
         return
     with tempfile.TemporaryDirectory() as name:
         folder, root, index_dir = Path(name), Path(name) / "pages", Path(name) / "index"
@@ -175,7 +186,7 @@ def main() -> None:
         images.write(np.zeros((9, 9, 3), np.uint8), root / "manuscript_0000" / "new.jpg")
         times["index, one folder of it changed"] = seconds(open_folder)
         times["list of Path objects"] = seconds(lambda: images.find_images(root))
-        report(times, measure_memory(root, index_dir), arguments.files)
+        report(times, measure_memory(root, index_dir, arguments.epochs), arguments.files)
         if arguments.shards:
             for what, rate in measure_shards(arguments.shards, folder).items():
                 print(f"{what:<40}{rate:8.0f} pages a second")

@@ -7,10 +7,12 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from torch import nn
 from torch.utils.data import DataLoader
 
 from manuscript_restore import images
+from manuscript_restore.config import build, config_dir
 from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import FixedPairs, TrainingPages
@@ -18,6 +20,7 @@ from manuscript_restore.data.sampler import EpochSampler
 from manuscript_restore.data.sources import FolderSource, GeneratedSource, PageSource, split_by_name, stable_hash
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.errors import UserError
+from manuscript_restore.synthesis import PageGenerator
 
 
 class Noise(nn.Module):
@@ -720,3 +723,37 @@ def test_shards_cover_every_page_once(tmp_path):
     module._world = lambda: (100, 0)
     with pytest.raises(UserError, match="for 100 devices"):
         module.val_dataloader()
+
+
+# the configs
+
+
+def composed(*overrides):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        return compose("train", [*overrides, "output_dir=out"]).data
+
+
+@pytest.mark.parametrize("kind", ["pages", "generated", "mixed", "streaming"])
+@pytest.mark.parametrize("experiment", ["null", "smoke", "crops"])
+def test_every_kind_of_data_builds(kind, experiment):
+    config = composed(f"experiment={experiment}", f"data={kind}")
+    module = build(config, "data", seed=0, degradation=Noise(), val_degradation=Noise())
+    assert (config.generator is None) == (module.splits.generated_share == 0)
+    if kind != "generated":
+        with pytest.raises(UserError, match=r"data\.train_dir: is not set; .* data=generated"):
+            module.setup("fit")
+
+
+def test_the_generator_has_its_own_group():
+    config = composed("data=mixed", "generator@data.generator=printed", "data.generator.irregularity=0.5")
+    assert (config.generator.style, config.generator.irregularity) == ("printed", 0.5)
+    with pytest.raises(UserError, match=r"data\.generator\.sytle: unknown key \(did you mean style\?\)"):
+        build(
+            composed("data=generated", "+data.generator.sytle=x"), "data", degradation=None, val_degradation=None
+        )
+
+
+def test_the_real_generator_is_a_generator():
+    source = GeneratedSource(PageGenerator(size=[64, 96]), 2, seed=3)
+    assert source.read(1).shape == (64, 96, 3)
+    assert source.key(0) != GeneratedSource(PageGenerator(size=[64, 64]), 2, seed=3).key(0)
