@@ -734,7 +734,7 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize("kind", ["pages", "generated", "mixed", "streaming"])
-@pytest.mark.parametrize("experiment", ["null", "smoke", "crops"])
+@pytest.mark.parametrize("experiment", ["vit_base", "smoke", "crops"])
 def test_every_kind_of_data_builds(kind, experiment):
     config = composed(f"experiment={experiment}", f"data={kind}")
     module = build(config, "data", seed=0, degradation=Noise(), val_degradation=Noise())
