@@ -1,0 +1,106 @@
+"""Blank leaves: any size, the colours of old leaf, paper and skin, a texture that is theirs."""
+
+import cv2
+import numpy as np
+import pytest
+
+from manuscript_restore.synthesis.supports import KINDS, draw_size, draw_support
+
+
+def draw(kind, seed=0, size=(300, 500), **options):
+    return draw_support(np.random.default_rng(seed), kind, *size, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(32, 32), (40, 600), (601, 35), (97, 1501)])
+def test_any_size(kind, size):
+    for seed in range(4):
+        support = draw(kind, seed, size)
+        assert support.image.shape == (*size, 3)
+        assert support.image.dtype == np.uint8
+        assert support.grain.shape == size
+        assert support.grain.dtype == np.float32
+        left, top, right, bottom = support.area
+        assert 0 <= left < right <= size[1]
+        assert 0 <= top < bottom <= size[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_support_depends_on_its_generator_alone(kind):
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, two = draw(kind, 5), draw(kind, 5)
+    np.testing.assert_array_equal(one.image, two.image)
+    np.testing.assert_array_equal(one.grain, two.grain)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert (one.image != draw(kind, 6).image).mean() > 0.3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_old_supports_are_light_and_yellowish(kind):
+    for seed in range(12):
+        support = draw(kind, seed)
+        left, top, right, bottom = (int(side) for side in support.area)
+        red, green, blue = np.median(support.image[top + 20 : bottom - 20, left + 20 : right - 20], axis=(0, 1))
+        assert red >= green >= blue
+        assert red > 110
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_grain_is_normal(kind):
+    for seed in range(4):
+        grain = draw(kind, seed, (400, 700)).grain
+        assert abs(grain.mean()) < 0.05
+        assert grain.std() == pytest.approx(1, abs=0.1)
+
+
+def test_a_leaf_has_veins_along_it_and_paper_has_none():
+    """Ratio of the changes across the length to those along it."""
+    ratios = {kind: [] for kind in KINDS}
+    for kind in KINDS:
+        for seed in range(10):
+            support = draw(kind, seed, (500, 900))
+            light = cv2.GaussianBlur(support.image[100:400, 100:800].mean(axis=2), (0, 0), 1.5)
+            ratios[kind].append(np.abs(np.diff(light, axis=0)).mean() / np.abs(np.diff(light, axis=1)).mean())
+    assert np.median(ratios["palm_leaf"]) > 1.3
+    assert np.median(ratios["parchment"]) == pytest.approx(1, abs=0.15)
+
+
+def test_string_holes_lie_in_the_leaf_and_differ_from_it():
+    found = 0
+    for seed in range(20):
+        support = draw("palm_leaf", seed, (300, 1800))
+        left, top, right, bottom = support.area
+        for x, y, radius in support.holes:
+            assert left + radius < x < right - radius
+            assert top + radius < y < bottom - radius
+            inside = float(support.image[round(y), round(x)].mean())
+            around = float(np.median(support.image[round(y) - 60 : round(y) + 60, round(x) - 60 : round(x) + 60]))
+            found += abs(inside - around) > 25
+    assert found >= 15
+    assert not draw("paper").holes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_natural_sizes(kind):
+    sizes = np.array([draw_size(np.random.default_rng(seed), kind) for seed in range(50)])
+    aspect = np.median(sizes[:, 1] / sizes[:, 0])
+    low, high = {"palm_leaf": (5, 9), "paper": (1.5, 2.8), "parchment": (0.6, 0.8)}[kind]
+    assert low < aspect < high
+    assert sizes.min() >= 200
+    assert sizes.prod(axis=1).max() < 6e6
+
+
+def test_a_photograph_is_taken_for_the_texture():
+    blue = np.zeros((100, 120, 3), np.uint8) + np.array([60, 90, 180], np.uint8)
+    blue[::2] += 10
+    for seed in range(3):
+        support = draw("paper", seed, texture=blue)
+        centre = np.median(support.image[100:200, 150:350], axis=(0, 1))
+        np.testing.assert_allclose(centre, [65, 95, 185], rtol=0.12)
+        assert support.grain.std() == pytest.approx(1, abs=0.1)
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"papyrus.*palm_leaf, paper, parchment"):
+        draw("papyrus")
