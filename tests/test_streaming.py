@@ -14,7 +14,7 @@ from manuscript_restore import images
 from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.sampler import EpochSampler
 from manuscript_restore.data.shards import INDEX, PAGES, ShardSource, open_pages
-from manuscript_restore.data.sources import FolderSource
+from manuscript_restore.data.sources import FolderSource, check_readable
 from manuscript_restore.errors import UserError
 from manuscript_restore.prepare import main, prepare
 
@@ -190,6 +190,10 @@ def test_validation_pages_are_those_of_the_folder(shards, folder):
     assert pairs[0].names == pairs[1].names
     for one, other in zip(*pairs, strict=True):
         assert torch.equal(one["clean"], other["clean"])
+
+
+def test_strict_reads_shards_in_threads(shards):
+    check_readable([ShardSource(str(shards))] * 3)
 
 
 # a whole training

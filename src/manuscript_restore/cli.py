@@ -6,6 +6,7 @@ import sys
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
+TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 @app.callback()
@@ -13,14 +14,27 @@ def root() -> None:
     """Restore damaged manuscript pages."""
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    help="Train a restorer; takes the same arguments as `python -m manuscript_restore.train`.",
-)
+@app.command(add_help_option=False, context_settings=TO_HYDRA)
 def train(context: typer.Context) -> None:
-    """Hand the command line to Hydra, in a process that Lightning knows how to start again for other devices."""
-    command = [sys.executable, "-m", "manuscript_restore.train", *context.args]
+    """Train a restorer; takes the same arguments as `python -m manuscript_restore.train`."""
+    _hand_over("train", context)
+
+
+@app.command(add_help_option=False, context_settings=TO_HYDRA)
+def generate(context: typer.Context) -> None:
+    """Write generated pages with their text and ink; as `python -m manuscript_restore.generate`."""
+    _hand_over("generate", context)
+
+
+@app.command(add_help_option=False, context_settings=TO_HYDRA)
+def prepare(context: typer.Context) -> None:
+    """Write pages into shards for `data=streaming`; as `python -m manuscript_restore.prepare`."""
+    _hand_over("prepare", context)
+
+
+def _hand_over(module: str, context: typer.Context) -> None:
+    """Give the command line to Hydra, in a process that Lightning knows how to start again for other devices."""
+    command = [sys.executable, "-m", f"manuscript_restore.{module}", *context.args]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

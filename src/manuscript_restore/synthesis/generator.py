@@ -116,7 +116,8 @@ class PageGenerator:
     def tag(self) -> str:
         """Identity of the settings, fonts and textures: equal tags, equal pages."""
         files = [(path.name, path.stat().st_size) for path in [*self.fonts, *self.textures]]
-        return sha256(repr((self._settings, files)).encode()).hexdigest()[:12]
+        text = Path(self.text.text_file).read_bytes() if self.text.text_file else b""
+        return sha256(repr((self._settings, files)).encode() + text).hexdigest()[:12]
 
     def page(self, seed: int, index: int) -> GeneratedPage:
         """Draw page ``index``, at least 0, of the sequence ``seed``, at least 0.

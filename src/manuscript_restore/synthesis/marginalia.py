@@ -1,4 +1,4 @@
-"""What stands around the text: the leaf's number, a short title, glosses."""
+"""What stands around the text: the leaf's number, and glosses."""
 
 import numpy as np
 

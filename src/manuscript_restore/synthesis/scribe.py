@@ -25,7 +25,7 @@ class Line:
         text: What it says, in Unicode order.
         box: left, top, right, bottom of its ink.
         baseline: (x, y) of points along it.
-        kind: ``"text"``, ``"folio"`` (the leaf's number), ``"title"`` or ``"gloss"``.
+        kind: ``"text"``, ``"folio"`` (the leaf's number) or ``"gloss"``.
     """
 
     text: str

@@ -46,7 +46,7 @@ MATERIALS = {
         grain=(0.018, 0.04),
         mottle=(0.03, 0.08),
         streaks=(0.5, 1.2),
-        corner=(0.1, 0.45),
+        corner=(0.05, 0.28),
     ),
     "paper": Material(
         ages=((0.3, (0.03, 0.12)), (0.4, (0.12, 0.35)), (0.3, (0.35, 0.6))),
@@ -307,7 +307,7 @@ def _fit_texture(rng: np.random.Generator, texture: Picture, height: int, width:
     window = turned[top : top + height, left : left + width]
     below, beside = height - window.shape[0], width - window.shape[1]
     window = np.pad(window, ((0, below), (0, beside), (0, 0)), mode="symmetric")
-    gains = rng.uniform(0.92, 1.05, 3)
+    gains = rng.uniform(0.9, 1.05) * rng.uniform(0.97, 1.03, 3)
     page = cv2.merge([cv2.convertScaleAbs(window[..., i], alpha=gains[i]) for i in range(3)])
     light = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = cv2.GaussianBlur(light, (0, 0), 4) - light  # dark is dense

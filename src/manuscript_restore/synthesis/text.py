@@ -82,6 +82,8 @@ class TextSource:
         return packaged_works() if self.text_file is None else (_read_file(self.text_file),)
 
     def _passage(self, text: str, continuous: bool) -> Passage:
+        if self.script == "latin":
+            text += " "  # words stay apart, also from the next passage
         segments = []
         for place, part in enumerate(PARTS.findall(text)):
             kind = _kind(part, place)
