@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from shutil import rmtree
@@ -72,7 +73,7 @@ class ShardSource(PageSource):
 
     def __init__(self, where: str, *, key: str = "shards") -> None:
         self.where, self._place = where, f"{key}={where}"
-        self._reader: tuple[int, Any] | None = None
+        self._readers: dict[tuple[int, int], Any] = {}
         litdata()  # a missing extra should show now, not in a worker
         self._scratch = Path(tempfile.mkdtemp(prefix="manuscript-restore-"))
         weakref.finalize(self, _remove_if_owner, self._scratch, os.getpid())
@@ -121,11 +122,12 @@ class ShardSource(PageSource):
                 raise UserError(message) from error
 
     def _open(self) -> Any:
-        # One reader per process: connections and mappings do not survive a fork.
-        if self._reader is None or self._reader[0] != os.getpid():
-            cache = str(self._scratch / f"reader-{os.getpid()}")
-            self._reader = (os.getpid(), litdata().StreamingDataset(self.where, cache_dir=cache))
-        return self._reader[1]
+        # One for each process, as connections do not survive a fork, and each thread, as a reader has a position.
+        user = os.getpid(), threading.get_ident()
+        if user not in self._readers:
+            cache = str(self._scratch / "reader-{}-{}".format(*user))
+            self._readers[user] = litdata().StreamingDataset(self.where, cache_dir=cache)
+        return self._readers[user]
 
     def _fetch(self) -> Path:
         downloader = litdata("litdata.streaming.downloader")
