@@ -138,8 +138,9 @@ def draw_support(
         page, fine = _fit_texture(rng, texture, height, width)
     if on_background:
         page = _lay_down(rng, page, cv2.resize(inside, (width, height), interpolation=cv2.INTER_LINEAR))
+    seen = rng.choice([0.05, 0.15, 0.9], p=[0.5, 0.2, 0.3])  # through the holes: the next leaf, or the light
     for hole in holes:
-        _punch(rng, page, hole)
+        _punch(rng, page, hole, 255 * seen)
     return Support(page, fine, area, holes, kind)
 
 
@@ -278,15 +279,14 @@ def _place_holes(
     return tuple((left + place * (right - left), y + rng.normal(0, 0.01) * short, radius) for place in places)
 
 
-def _punch(rng: np.random.Generator, page: Picture, hole: tuple[float, float, float]) -> None:
-    """Cut a hole: dark, or light from behind; its rim is worn."""
+def _punch(rng: np.random.Generator, page: Picture, hole: tuple[float, float, float], seen: float) -> None:
+    """Cut a hole, through which ``seen`` (0–255) shows; its rim is worn."""
     x, y, radius = hole
     top, left = max(0, int(y - 4 * radius)), max(0, int(x - 4 * radius))
     window = page[top : int(y + 4 * radius) + 1, left : int(x + 4 * radius) + 1]
     rows, columns = np.ogrid[top : top + window.shape[0], left : left + window.shape[1]]
     beyond = (np.hypot(rows - y, columns - x) - radius).astype(np.float32)[..., None]
     light = window * (1 - rng.uniform(0.05, 0.3) * np.exp(-beyond.clip(0) / np.float32(radius)))
-    seen = 255 * rng.choice([0.05, 0.15, 0.9], p=[0.5, 0.2, 0.3])
     window[:] = light + (0.5 - beyond).clip(0, 1) * (seen - light)
 
 
