@@ -46,8 +46,10 @@ train: $(READY) ## Train: make train ARGS='experiment=crops data.train_dir=…'
 flow: $(READY) ## Draw the training flow: make flow ARGS='--checkpoint …/best.ckpt --page page.jpg'
 	$(BIN)/python scripts/visualize_training_flow.py $(ARGS)
 
-bench: $(READY) ## Time the degradations against a plain OpenCV loop
-	$(BIN)/python scripts/bench_degradation.py $(ARGS)
+bench: $(READY) ## Measure degradations, generated pages and large folders
+	$(BIN)/python scripts/bench_degradation.py
+	$(BIN)/python scripts/bench_generator.py
+	$(BIN)/python scripts/bench_data.py
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

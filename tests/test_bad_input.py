@@ -48,18 +48,18 @@ def odd_pages(folder: Path) -> None:
 
 def test_empty_folder(fails, tmp_path):
     (tmp_path / "pages").mkdir()
-    printed = fails("data.train_dir=pages")
+    printed = fails("data=pages", "data.train_dir=pages")
     assert "data.train_dir=pages: no images there or below; looked for .jpg" in printed
 
 
 def test_missing_folder(fails):
-    assert "data.train_dir=nowhere: no such folder" in fails("data.train_dir=nowhere")
+    assert "data.train_dir=nowhere: no such folder" in fails("data=pages", "data.train_dir=nowhere")
 
 
 def test_folder_of_text_files(fails, tmp_path):
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "notes.txt").write_text("no picture")
-    assert "no images there or below" in fails("data.train_dir=pages")
+    assert "no images there or below" in fails("data=pages", "data.train_dir=pages")
 
 
 def test_folder_of_broken_images(fails, tmp_path, pages):
@@ -68,12 +68,18 @@ def test_folder_of_broken_images(fails, tmp_path, pages):
     (broken / "empty.jpg").touch()
     (broken / "text.png").write_text("no picture")
     with pytest.warns(UserWarning, match=r"page left out: .*(empty\.jpg: is empty|text\.png: is not an image)"):
-        printed = fails(f"data.train_dir={broken}", f"data.val_dir={pages}")
+        printed = fails("data=pages", f"data.train_dir={broken}", f"data.val_dir={pages}")
     assert "none of its 2 pages can be read" in printed
 
 
 def test_a_validation_folder_inside_the_training_folder_is_noticed(fails, pages):
-    overrides = f"data.train_dir={pages}", f"data.val_dir={pages}/page_2", "ckpt_path=null", "optimizer.lr=-1"
+    overrides = (
+        "data=pages",
+        f"data.train_dir={pages}",
+        f"data.val_dir={pages}/page_2",
+        "ckpt_path=null",
+        "optimizer.lr=-1",
+    )
     with pytest.warns(UserWarning, match=r"data\.val_dir: 1 of its pages also train"):
         fails(*overrides)
 
@@ -82,7 +88,7 @@ def test_strict_names_every_broken_file(fails, pages):
     whole = (pages / "page_0.png").read_bytes()
     (pages / "short.png").write_bytes(whole[: len(whole) // 2])
     (pages / "empty.jpg").touch()
-    printed = fails(f"data.train_dir={pages}", "data.strict=true")
+    printed = fails("data=pages", f"data.train_dir={pages}", "data.strict=true")
     assert "2 pages cannot be read" in printed
     assert "short.png: is truncated" in printed
     assert "empty.jpg: is empty (0 bytes); replace it or remove it" in printed
@@ -96,7 +102,7 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
     write(generate_page(0, 2, height=200, width=200), jpeg)
     jpeg.write_bytes(jpeg.read_bytes()[:3000])
     (tmp_path / "odd" / "empty.png").touch()
-    folders = f"data.train_dir={tmp_path}/odd", f"data.val_dir={pages}"
+    folders = "data=pages", f"data.train_dir={tmp_path}/odd", f"data.val_dir={pages}"
     with pytest.warns(UserWarning, match="page left out") as warned:
         summary = train(*QUICK, *folders, f"data.view={view}")
     assert summary["status"] == "finished"

@@ -168,7 +168,9 @@ def test_same_seed_same_run_other_seed_other_run(train, tmp_path):
 
 @pytest.mark.slow
 def test_trains_on_a_folder(train, pages):
-    summary = train(*QUICK, f"data.train_dir={pages}", "data.view=crop", "test=true", "trainer.max_epochs=1")
+    summary = train(
+        *QUICK, "data=pages", f"data.train_dir={pages}", "data.view=crop", "test=true", "trainer.max_epochs=1"
+    )
     assert summary["status"] == "finished"
     assert "val/psnr" in summary["scores"]
     assert "test/psnr" not in summary["scores"]  # the validation pages would be scored twice

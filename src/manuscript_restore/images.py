@@ -7,7 +7,7 @@ float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles 
 import uuid
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -47,35 +47,39 @@ def read(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, empty, truncated, not an image, or above `MAX_PIXELS`.
     """
-    path = Path(path)
     try:
-        file = path.open("rb")
+        with Path(path).open("rb") as file:
+            return decode(file, str(path))  # whose own faults are all UserErrors
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
-    with file, warnings.catch_warnings():
+
+
+def decode(file: BinaryIO, name: str) -> NDArray[np.uint8]:
+    """Read an image from an open file, as `read` does; ``name`` is what messages call it."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not file.read(1):
-            raise UserError(f"{path}: is empty (0 bytes); replace it or remove it")
+            raise UserError(f"{name}: is empty (0 bytes); replace it or remove it")
         file.seek(0)
         try:
             with Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
-                _check_size(path, *image.size)
+                _check_size(name, *image.size)
                 return _to_rgb(ImageOps.exif_transpose(image))
         except UserError:
             raise
         except UnidentifiedImageError as error:
             known = ", ".join(sorted(set(FORMATS.values())))
-            raise UserError(f"{path}: is not an image ({known}); replace it or remove it") from error
+            raise UserError(f"{name}: is not an image ({known}); replace it or remove it") from error
         except Image.DecompressionBombError as error:
-            raise UserError(f"{path}: is too large ({error}); split it or scale it down") from error
+            raise UserError(f"{name}: is too large ({error}); split it or scale it down") from error
         except Exception as error:  # Pillow's decoders raise whatever the broken bytes lead to
-            raise UserError(f"{path}: is truncated or damaged ({error}); replace it or remove it") from error
+            raise UserError(f"{name}: is truncated or damaged ({error}); replace it or remove it") from error
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UserError(
-            f"{path}: {width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; split it or scale it down"
+            f"{name}: {width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; split it or scale it down"
         )
 
 
