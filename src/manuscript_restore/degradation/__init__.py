@@ -14,6 +14,7 @@ from manuscript_restore.degradation.mechanics import Cracks, Creases, FoldShadow
 from manuscript_restore.degradation.missing import MissingCorners, RepairPatch, StringHole, Tape, TornEdges
 from manuscript_restore.degradation.noise import GaussianNoise, SaltAndPepper
 from manuscript_restore.degradation.pipeline import DegradationPipeline
+from manuscript_restore.degradation.record import params_from_json, params_to_json
 from manuscript_restore.degradation.reproduction import Binarised, Halftone, Microfilm, Photocopy
 from manuscript_restore.degradation.stains import Stains
 from manuscript_restore.degradation.tone import Fading, YellowTint
@@ -65,4 +66,6 @@ __all__ = [
     "Wormholes",
     "YellowTint",
     "Yellowing",
+    "params_from_json",
+    "params_to_json",
 ]

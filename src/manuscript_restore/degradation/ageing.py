@@ -58,7 +58,7 @@ class EdgeBrowning(Degradation):
     """
 
     def __init__(
-        self, *, strength: Sequence[float] = (0.3, 0.9), depth: Sequence[float] = (0.03, 0.15), p: float = 0.5
+        self, *, strength: Sequence[float] = (0.4, 1.0), depth: Sequence[float] = (0.04, 0.2), p: float = 0.5
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "depth": depth}, high=1)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
@@ -166,7 +167,7 @@ class InsectTracks(_Holes):
         p: Probability per page.
     """
 
-    steps = 40
+    steps = 48
 
     def __init__(
         self,
@@ -195,12 +196,12 @@ class InsectTracks(_Holes):
             2 * math.pi * heading,
             steps=self.steps,
             stride=min(severity, 1.0) * params["length"][:, None] * (0.3 + 0.7 * length) / self.steps,
-            wander=0.2 + 0.5 * wander,
+            wander=0.15 + 0.45 * wander,
         )
-        thickness = uniform(seeds, most, self.steps, layer=3)
-        thickness = (0.55 + 0.45 * thickness) * torch.linspace(-1, 1, self.steps).pow(6).mul(-0.6).add(1)
+        thickness = F.avg_pool1d(uniform(seeds, most, self.steps, layer=3), 9, stride=1, padding=4)
+        thickness = (0.2 + 1.4 * thickness) * torch.linspace(-1, 1, self.steps).pow(6).mul(-0.6).add(1)
         radii = severity * params["width"][:, None, None] * thickness  # (b, n, steps)
         there = (torch.arange(most) < params["count"][:, None]).float()[..., None].expand_as(radii)
         places, radii, there = (points / size).flatten(1, 2), radii.flatten(1), there.flatten(1)
-        holes, rims = grid.stamp(places, radii, there), grid.stamp(places, 1.5 * radii, there, soft=0.7)
+        holes, rims = grid.stamp(places, radii, there), grid.stamp(places[:, ::2], 1.4 * radii[:, ::2], there[:, ::2], soft=0.6)
         return self.pierce(pages, holes, rims, params)

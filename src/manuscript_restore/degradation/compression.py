@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.fields import exact_type
 
 # ITU-T T.81, tables K.1 and K.2
 LUMINANCE = (
@@ -54,7 +55,7 @@ class JPEG(Degradation):
         dct, luminance, chrominance, to_ycbcr, to_rgb = _constants(device)
         for page, quality in zip(pages, params["quality"].tolist(), strict=True):
             scale = (50 / max(quality, 1.0) if quality < 50 else 2 - quality / 50) * severity / 255
-            padded = F.pad(page.clone()[None].float(), (0, -width % 16, 0, -height % 16), mode="replicate")[0]
+            padded = F.pad(page.clone()[None].to(dct.dtype), (0, -width % 16, 0, -height % 16), mode="replicate")[0]
             light, colours = (to_ycbcr @ padded.flatten(1)).view_as(padded).split((1, 2))
             light = _quantise(light - 0.5, dct, (luminance * scale).clamp(min=1e-6)) + 0.5
             half = F.avg_pool2d(colours[None], 2)[0]
@@ -83,5 +84,5 @@ def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Te
     dct[0] /= math.sqrt(2)
     to_ycbcr = torch.tensor(TO_YCBCR, dtype=torch.float64)
     tensors = (dct, torch.tensor(LUMINANCE), torch.tensor(CHROMINANCE), to_ycbcr, to_ycbcr.inverse())
-    a, b, c, d, e = (tensor.float().to(device) for tensor in tensors)
+    a, b, c, d, e = (tensor.to(device, exact_type(device)) for tensor in tensors)
     return a, b, c, d, e

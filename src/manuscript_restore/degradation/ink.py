@@ -1,5 +1,6 @@
 """Damage that follows the writing and leaves the support alone: fading, flaking, spreading."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, grey, smoothstep, uniform
+from manuscript_restore.degradation.fields import Grid, column, darkest, grey, scale_to, smoothstep, soften, uniform
 
-FAINTEST, DARKEST = 0.08, 0.35  # darkness below the support, as a share of it: from here on a pixel is (all) ink
+FAINTEST, DARKEST = 0.06, 0.25  # darkness below the support, as a share of it: from here on a pixel is (all) ink
+SPREAD = 0.2  # standard deviation of the noise of flakes
 
 
 def find_support(page: Tensor) -> Tensor:
@@ -22,17 +24,16 @@ def find_support(page: Tensor) -> Tensor:
         (3, H, W) in float32.
     """
     height, width = page.shape[-2:]
-    small = F.interpolate(page[None].float(), (max(1, height // 2), max(1, width // 2)), mode="area")
-    bright = F.max_pool2d(small, 9, stride=4, padding=4)
-    for _ in range(2):
-        bright = F.avg_pool2d(bright, 3, stride=1, padding=1, count_include_pad=False)
-    return F.interpolate(bright.transpose(0, 1), (height, width), mode="bilinear").transpose(0, 1)[0]
+    # First averaged, so that the grain of the support does not count as bright
+    small = F.avg_pool2d(page[:, None].float(), 3, ceil_mode=True)
+    bright = soften(F.max_pool2d(small, 7, stride=3, padding=3))
+    return F.interpolate(bright, (height, width), mode="bilinear")[:, 0]
 
 
 def find_ink(page: Tensor, support: Tensor) -> Tensor:
     """How much each pixel is ink, (1, H, W) in [0, 1], from its darkness below the support."""
     light = grey(support).clamp(min=0.05)
-    return smoothstep((light - grey(page)) / light, FAINTEST, DARKEST)
+    return smoothstep(1 - grey(page) / light, FAINTEST, DARKEST)
 
 
 def _take_ink(pages: list[Tensor], share: Tensor) -> None:
@@ -46,8 +47,7 @@ def _take_ink(pages: list[Tensor], share: Tensor) -> None:
         # A copy, since gradients need what the page was.
         before = page.detach().clone()
         support = find_support(before)
-        gone = F.interpolate(each[None], page.shape[-2:], mode="bilinear")[0].clamp_(0, 1)
-        gone *= find_ink(before, support)
+        gone = scale_to(each[None], page.shape[-2:])[0] * find_ink(before, support)
         page *= 1 - gone
         page += gone * support
         page.clamp_(0, 1)
@@ -75,8 +75,9 @@ class InkFading(Degradation):
         """Fade in place."""
         grid = Grid(pages, 32)
         patches = smoothstep(grid.noise(params["seed"], 3, octaves=3), 0.25, 0.75)
-        evenness, strength = (params[key].to(grid.device)[:, None, None, None] for key in ("evenness", "strength"))
-        _take_ink(pages, (severity * strength * torch.lerp(patches, torch.ones_like(patches), evenness)).clamp(max=1))
+        uneven = 1 - column(params["evenness"], patches)
+        share = column(severity * params["strength"], patches) * (1 - uneven * (1 - patches))
+        _take_ink(pages, share.clamp(max=1))
 
 
 class InkFlaking(Degradation):
@@ -99,18 +100,18 @@ class InkFlaking(Degradation):
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Flake in place."""
         grid = Grid(pages, 192)
-        coarse = grid.resize(Grid(pages, 32).noise(params["seed"], 4, octaves=2))
+        coarse = grid.noise(params["seed"], 4, octaves=2)
         fine = torch.cat(
             [
-                grid.noise(seed[None], 0.5 / max(size, 1e-3), octaves=2, layer=1)
+                grid.noise(seed[None], 0.6 / max(size, 1e-3), octaves=2, layer=1)
                 for seed, size in zip(params["seed"], params["size"].tolist(), strict=True)
             ]
         )
-        loss = (severity * params["loss"]).clamp(max=1).to(grid.device)[:, None, None, None]
         field = 0.5 + 0.75 * (fine - 0.5) + 0.55 * (coarse - 0.5)
-        # Nothing lies above 1.15 and nearly everything above -0.15.
-        threshold = 1.15 - 1.3 * loss**0.5
-        _take_ink(pages, smoothstep(field - threshold, -0.06, 0.06) * (loss * 20).clamp(max=1))
+        # The field is nearly normal: its quantile leaves the share that is lost.
+        loss = (severity * params["loss"]).clamp(1e-4, 1 - 1e-4)
+        threshold = column(0.5 + SPREAD * math.sqrt(2) * torch.erfinv(1 - 2 * loss), field)
+        _take_ink(pages, smoothstep(field - threshold, -0.05, 0.05))
 
 
 class InkSpread(Degradation):
@@ -133,19 +134,16 @@ class InkSpread(Degradation):
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Spread in place."""
         grid = Grid(pages, 128)
-        damp = smoothstep(grid.resize(Grid(pages, 32).noise(params["seed"], 3, octaves=2)), 0.1, 0.7)
+        damp = smoothstep(grid.noise(params["seed"], 3, octaves=2), 0.1, 0.7)
         ragged = uniform(params["seed"].to(grid.device), 1, grid.rows, grid.columns, layer=2)
         share = (damp * (0.4 + 0.6 * ragged)).clamp(0, 1)
         reaches = (severity * params["reach"]).tolist()
         for page, each, reach, softness in zip(pages, share, reaches, params["softness"].tolist(), strict=True):
-            before = page.detach().clone()
-            spread, left = before[None].float(), reach
+            before = page.detach().float()
+            spread, left = before, reach
             while left > 0:  # a pixel's reach at a time, the last one in part
-                darker = -F.max_pool2d(-spread, 3, stride=1, padding=1)
-                spread = torch.lerp(spread, darker, min(1.0, left))
+                spread = torch.lerp(spread, darkest(spread), min(1.0, left))
                 left -= 1
-            soft = F.avg_pool2d(spread, 3, stride=1, padding=1, count_include_pad=False)
-            spread = torch.lerp(spread, soft, min(1.0, reach) * min(1.0, softness))
-            gain = F.interpolate(each[None], page.shape[-2:], mode="bilinear")[0].clamp_(0, 1)
-            page += gain * (spread[0] - before)
+            spread = torch.lerp(spread, soften(spread), min(1.0, reach) * min(1.0, softness))
+            page += scale_to(each[None], page.shape[-2:])[0] * (spread - before)
             page.clamp_(0, 1)

@@ -79,7 +79,7 @@ class CastShadow(Degradation):
     """
 
     def __init__(
-        self, *, strength: Sequence[float] = (0.2, 0.6), softness: Sequence[float] = (0.05, 0.3), p: float = 0.5
+        self, *, strength: Sequence[float] = (0.2, 0.6), softness: Sequence[float] = (0.08, 0.4), p: float = 0.5
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "softness": softness, "direction": (0, 1)}, high=1)
 
@@ -137,7 +137,7 @@ class ColourCast(Degradation):
         p: Probability per page.
     """
 
-    def __init__(self, *, strength: Sequence[float] = (0.1, 0.4), p: float = 0.5) -> None:
+    def __init__(self, *, strength: Sequence[float] = (0.05, 0.25), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength, "warm": (0, 1), "green": (0, 1)}, high=1)
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:

@@ -38,7 +38,7 @@ class Cracks(Degradation):
         p: Probability per page.
     """
 
-    steps = 96
+    steps = 224
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Cracks(Degradation):
         count: Sequence[int] = (1, 8),
         length: Sequence[float] = (0.1, 0.8),
         opacity: Sequence[float] = (0.5, 1.0),
-        width: Sequence[float] = (0.001, 0.004),
+        width: Sequence[float] = (0.0015, 0.005),
         slant: Sequence[float] = (0.0, 0.15),
         p: float = 0.5,
     ) -> None:
@@ -70,9 +70,9 @@ class Cracks(Degradation):
             heading,
             steps=self.steps,
             stride=params["length"][:, None] * (0.3 + 0.7 * length) / self.steps,
-            wander=torch.full((1, most), 0.12),
+            wander=torch.full((1, most), 0.05),
         )
-        points = points + 0.004 * (uniform(seeds, most, self.steps, 2, layer=3) - 0.5)
+        points = points + 0.0025 * (uniform(seeds, most, self.steps, 2, layer=3) - 0.5)
         taper = (1 - torch.linspace(-1, 1, self.steps).abs() ** 3) * (0.5 + uniform(seeds, most, self.steps, layer=4))
         there = (torch.arange(most) < params["count"][:, None])[..., None]
         radii = severity * params["width"][:, None, None] * taper
@@ -113,16 +113,14 @@ class Creases(Degradation):
         """Crease in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 192)
-        coarse = Grid(pages, 48)
-        bend = coarse.noise(seeds, 4, octaves=3) - 0.5
-        bend = grid.resize(bend) * 0.03
+        bend = 0.03 * (grid.noise(seeds, 4, octaves=3) - 0.5)
         side, depth = uniform(seeds, 2, most, layer=5).unbind(1)
         amount = (0.4 + 0.6 * depth) * (torch.arange(most) < params["count"][:, None])
         amount = (severity * params["strength"][:, None] * amount).to(grid.device)[..., None, None]
         sign = (2 * (side > 0.5).float() - 1).to(grid.device)[..., None, None]
         across = (_lines(grid, seeds, most, layer=1) + bend) / column(params["width"].clamp(min=1e-3), grid.y)
         bell = torch.exp(-(across**2).clamp(max=20))
-        fade = (0.3 + 1.4 * grid.resize(coarse.noise(seeds, 3, layer=6))).clamp(0, 1)
+        fade = (0.3 + 1.4 * grid.noise(seeds, 3, layer=6)).clamp(0, 1)
         shading = (amount * sign * across * bell).sum(1, keepdim=True) * fade
         worn = (1.2 * amount * torch.exp(-(9 * across**2).clamp(max=20))).amax(1, keepdim=True) * fade
         multiply(pages, (1 + 1.6 * shading).clamp(0, 2))
@@ -165,14 +163,14 @@ class Scratches(Degradation):
         p: Probability per page.
     """
 
-    steps = 160
+    steps = 224
 
     def __init__(
         self,
         *,
         count: Sequence[int] = (2, 14),
         length: Sequence[float] = (0.1, 0.7),
-        opacity: Sequence[float] = (0.2, 0.8),
+        opacity: Sequence[float] = (0.3, 1.0),
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p, ranges={"length": length, "opacity": opacity}, high=2, counts={"count": count})
@@ -193,9 +191,9 @@ class Scratches(Degradation):
         )
         there = (torch.arange(most) < params["count"][:, None]) * (0.3 + 0.7 * faint)
         skips = 0.4 + 0.6 * uniform(seeds, most, self.steps, layer=3)
-        values = there[..., None] * skips * torch.linspace(0, math.pi, self.steps).sin().sqrt()
+        values = there[..., None] * skips * (1 - torch.linspace(-1, 1, self.steps) ** 4)
         values = (severity * params["opacity"])[:, None, None].clamp(max=1) * values
-        places, radii = (points / size).flatten(1, 2), torch.full(values.shape, 0.0016).flatten(1)
+        places, radii = (points / size).flatten(1, 2), torch.full(values.shape, 0.002).flatten(1)
         touched = torch.zeros((), device=grid.device)
         for colour, chosen in (([0.94, 0.90, 0.82], dark > 0.35), ([0.16, 0.13, 0.11], dark <= 0.35)):
             cover = grid.stamp(places, radii, (values * chosen[..., None]).flatten(1))
@@ -217,7 +215,7 @@ class LeafFibres(Degradation):
     """
 
     def __init__(
-        self, *, strength: Sequence[float] = (0.1, 0.4), pitch: Sequence[float] = (0.008, 0.03), p: float = 0.5
+        self, *, strength: Sequence[float] = (0.08, 0.3), pitch: Sequence[float] = (0.008, 0.03), p: float = 0.5
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "pitch": pitch}, high=1)
 
@@ -233,7 +231,7 @@ class LeafFibres(Degradation):
                 for layer, (along, across) in enumerate(((1.5, 2 * ribs), (0.7, ribs / 3)))
             ]
             streaks.append(0.65 * fine + 0.35 * broad - 0.5)
-        patches = grid.resize(Grid(pages, 32).noise(params["seed"], 3, octaves=2, layer=3))
+        patches = grid.noise(params["seed"], 3, octaves=2, layer=3)
         field = torch.cat(streaks) * (0.4 + 1.2 * patches).clamp(0.2, 1.6)
         depth = column(severity * params["strength"], field)
         multiply(pages, (1 + 1.5 * depth * field).clamp(0, 2))

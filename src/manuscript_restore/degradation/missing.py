@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
 from manuscript_restore.degradation.biology import backdrop
-from manuscript_restore.degradation.fields import Grid, absorb, column, lay_over, uniform
+from manuscript_restore.degradation.fields import Grid, absorb, column, lay_over, scale_to, uniform
 
 
 def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float) -> Tensor:
@@ -28,8 +27,8 @@ def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float)
     browned = 0.5 * torch.exp((inside / rim).clamp(-20, 0))
     absorb(pages, browned, torch.tensor([[0.50, 0.36, 0.24]]))
     # The outline is scaled up before it is made sharp.
-    distance = F.interpolate(inside, (height, width), mode="bilinear") * min(height, width)
-    shade = 1 - 0.45 * torch.exp(-(distance / 4).clamp(0, 20))
+    distance = scale_to(inside, (height, width)) * min(height, width)
+    shade = 1 - 0.3 * torch.exp(-(distance / 2.5).clamp(0, 20))
     lost = (distance + 0.5).clamp(0, 1)
     lay_over(pages, lost, column(backdrop(params["backdrop"]), lost) * shade)
     return lost
@@ -120,14 +119,14 @@ class StringHole(Degradation):
         place, scatter = uniform(seeds, 2, layer=1), torch.tensor([0.35, 0.8])
         down, right = grid.offset(0.5 + scatter * (place - 0.5))
         radius = column((severity * params["radius"]).clamp(min=1e-4), down)
-        frayed = grid.noise(seeds, 16, octaves=3) - 0.5
+        frayed = grid.noise(seeds, 20, octaves=3) - 0.5
         distance = (down**2 + right**2).sqrt()
-        inside = radius * (1 + 0.45 * frayed) - distance
+        inside = radius * (1 + 0.25 * frayed) - distance
         wear = torch.exp((inside / radius).clamp(-20, 0) / 1.5)
         wear = column((severity * params["wear"]).clamp(max=1), wear) * wear * (1 + frayed).clamp(0, 1)
         absorb(pages, wear, torch.tensor([[0.42, 0.30, 0.18]]))
         lost = cut_away(pages, inside, params, rim=0.006)
-        return torch.maximum(lost, F.interpolate(wear, lost.shape[-2:], mode="bilinear"))
+        return torch.maximum(lost, scale_to(wear, lost.shape[-2:]))
 
 
 def _rectangle(grid: Grid, seeds: Tensor, half_height: Tensor, half_width: Tensor, *, turn: float) -> Tensor:
