@@ -138,7 +138,7 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
 
 
 def change(before: Tensor, after: Tensor) -> Tensor:
-    """How much pixels have changed, (b, 1, h, w) in [0, 1]: 1 from a quarter of the range from black to white on."""
+    """How much pixels have changed, (b, 1, h, w) in [0, 1]: 1 from a quarter of the range on."""
     return (4 * (after - before).abs().amax(dim=1, keepdim=True)).clamp(max=1)
 
 

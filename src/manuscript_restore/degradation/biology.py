@@ -136,9 +136,7 @@ class Wormholes(_Holes):
     def __init__(
         self, *, count: Sequence[int] = (2, 20), radius: Sequence[float] = (0.004, 0.014), p: float = 0.5
     ) -> None:
-        super().__init__(
-            p=p, ranges={"radius": radius, "backdrop": (0, 1)}, high=1, counts={"count": count}
-        )
+        super().__init__(p=p, ranges={"radius": radius, "backdrop": (0, 1)}, high=1, counts={"count": count})
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
         """Pierce in place."""
@@ -203,5 +201,8 @@ class InsectTracks(_Holes):
         radii = severity * params["width"][:, None, None] * thickness  # (b, n, steps)
         there = (torch.arange(most) < params["count"][:, None]).float()[..., None].expand_as(radii)
         places, radii, there = (points / size).flatten(1, 2), radii.flatten(1), there.flatten(1)
-        holes, rims = grid.stamp(places, radii, there), grid.stamp(places[:, ::2], 1.4 * radii[:, ::2], there[:, ::2], soft=0.6)
+        holes, rims = (
+            grid.stamp(places, radii, there),
+            grid.stamp(places[:, ::2], 1.4 * radii[:, ::2], there[:, ::2], soft=0.6),
+        )
         return self.pierce(pages, holes, rims, params)

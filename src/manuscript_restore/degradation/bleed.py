@@ -11,9 +11,8 @@ from manuscript_restore.degradation.fields import Grid, absorb, column, smoothst
 from manuscript_restore.degradation.ink import find_ink, find_support
 
 
-
 class _OtherSide(Degradation):
-    """The ink of a partner page of the batch, mirrored and slightly out of place; of the page itself if it is alone.
+    """The ink of a partner page of the batch, mirrored and slightly out of place; of a page alone its own.
 
     A page's result depends on its own pixels and its partner's only.
     """
@@ -75,7 +74,7 @@ class BleedThrough(_OtherSide):
 
 
 class ShowThrough(_OtherSide):
-    """The other side's writing, seen through thin paper: faint, grey, blurred by the paper's scattering, everywhere.
+    """The other side's writing, seen through thin paper: faint, grey, blurred by scattering, everywhere.
 
     Source: the scanner model of Sharma 2001, "Show-through cancellation in scans of duplex printed documents":
     the verso's density, convolved with a spread function, adds to the density of the front.

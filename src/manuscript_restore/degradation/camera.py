@@ -72,8 +72,8 @@ class SensorNoise(Degradation):
     """Noise of a sensor: of the photons and of the electronics, in linear light.
 
     The variance is a · light + b² (Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling"), so that after
-    the display's gamma (2, near enough) dark places are noisier than bright ones. Luminance and colour have noise of
-    their own, the latter coarser, as demosaicking leaves it.
+    the display's gamma (2, near enough) dark places are noisier than bright ones. Most of it is common to the
+    channels, as demosaicking leaves it.
 
     Args:
         shot: Range of √a, the noise at full light from the photons.

@@ -177,7 +177,9 @@ def scale_to(field: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
     return F.interpolate(field, size, mode="bilinear")
 
 
-def paths(seeds: Tensor, starts: Tensor, headings: Tensor, *, steps: int, stride: Tensor, wander: Tensor) -> Tensor:
+def paths(
+    seeds: Tensor, starts: Tensor, headings: Tensor, *, steps: int, stride: Tensor, wander: Tensor
+) -> Tensor:
     """Points along winding lines.
 
     Args:
@@ -256,7 +258,9 @@ def darkest(page: Tensor) -> Tensor:
     for dim in (-1, -2):
         side = page.shape[dim]
         low = page.clone()
-        low.narrow(dim, 1, side - 1).copy_(torch.minimum(page.narrow(dim, 1, side - 1), page.narrow(dim, 0, side - 1)))
+        low.narrow(dim, 1, side - 1).copy_(
+            torch.minimum(page.narrow(dim, 1, side - 1), page.narrow(dim, 0, side - 1))
+        )
         kept = low.narrow(dim, 0, side - 1)
         kept.copy_(torch.minimum(kept, page.narrow(dim, 1, side - 1)))
         page = low

@@ -30,9 +30,7 @@ class UnevenIllumination(Degradation):
         undulation: Sequence[float] = (0.05, 0.25),
         p: float = 0.5,
     ) -> None:
-        super().__init__(
-            p=p, ranges={"strength": strength, "undulation": undulation, "direction": (0, 1)}, high=1
-        )
+        super().__init__(p=p, ranges={"strength": strength, "undulation": undulation, "direction": (0, 1)}, high=1)
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Light unevenly, in place."""
@@ -137,7 +135,7 @@ class ColourCast(Degradation):
         p: Probability per page.
     """
 
-    def __init__(self, *, strength: Sequence[float] = (0.05, 0.25), p: float = 0.5) -> None:
+    def __init__(self, *, strength: Sequence[float] = (0.05, 0.2), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength, "warm": (0, 1), "green": (0, 1)}, high=1)
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:

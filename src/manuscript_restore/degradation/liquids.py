@@ -41,7 +41,9 @@ class WaterStains(Degradation):
         width: Sequence[float] = (0.006, 0.02),
         p: float = 0.5,
     ) -> None:
-        super().__init__(p=p, ranges={"radius": radius, "opacity": opacity, "width": width, "tone": (0, 1)}, high=1)
+        super().__init__(
+            p=p, ranges={"radius": radius, "opacity": opacity, "width": width, "tone": (0, 1)}, high=1
+        )
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
         """Stain in place."""

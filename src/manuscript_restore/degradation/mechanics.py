@@ -46,7 +46,7 @@ class Cracks(Degradation):
         count: Sequence[int] = (1, 8),
         length: Sequence[float] = (0.1, 0.8),
         opacity: Sequence[float] = (0.5, 1.0),
-        width: Sequence[float] = (0.0015, 0.005),
+        width: Sequence[float] = (0.001, 0.0035),
         slant: Sequence[float] = (0.0, 0.15),
         p: float = 0.5,
     ) -> None:
@@ -73,7 +73,9 @@ class Cracks(Degradation):
             wander=torch.full((1, most), 0.05),
         )
         points = points + 0.0025 * (uniform(seeds, most, self.steps, 2, layer=3) - 0.5)
-        taper = (1 - torch.linspace(-1, 1, self.steps).abs() ** 3) * (0.5 + uniform(seeds, most, self.steps, layer=4))
+        taper = (1 - torch.linspace(-1, 1, self.steps).abs() ** 3) * (
+            0.5 + uniform(seeds, most, self.steps, layer=4)
+        )
         there = (torch.arange(most) < params["count"][:, None])[..., None]
         radii = severity * params["width"][:, None, None] * taper
         values = (there * (0.7 + 0.3 * taper)).clamp(max=1).flatten(1)
@@ -131,7 +133,7 @@ class Creases(Degradation):
 class FoldShadow(Degradation):
     """The shadow along a fold or in the gutter of a bound book, where the page curves away from the light.
 
-    The light falls off to one side of a line with the cosine of a rolling page: sharp at the fold, soft away from it.
+    The light falls off to one side of a line, as the page rolls away: sharp at the fold, soft away from it.
 
     Args:
         strength: Range of the darkness at the fold, in [0, 1].
@@ -203,7 +205,7 @@ class Scratches(Degradation):
 
 
 class LeafFibres(Degradation):
-    """The surface fibres of a palm leaf that rise with age: fine parallel streaks, light and dark, over the writing.
+    """The surface fibres of a palm leaf, which rise with age: fine parallel streaks, light and dark.
 
     A leaf of Corypha or Borassus is ribbed along its length; dry, its epidermis splits into strips that catch
     light and dirt. Streaks are noise stretched along the page's long side.

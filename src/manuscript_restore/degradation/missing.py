@@ -21,7 +21,7 @@ def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float)
         rim: Width of the browned rim of the page, in short sides.
 
     Returns:
-        (b, 1, H, W) in [0, 1]: what is lost.
+        (b, 1, H, W) in [0, 1]: 1 where it is lost, less on the rim.
     """
     height, width = pages[0].shape[-2:]
     browned = 0.5 * torch.exp((inside / rim).clamp(-20, 0))
@@ -31,7 +31,7 @@ def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float)
     shade = 1 - 0.3 * torch.exp(-(distance / 2.5).clamp(0, 20))
     lost = (distance + 0.5).clamp(0, 1)
     lay_over(pages, lost, column(backdrop(params["backdrop"]), lost) * shade)
-    return lost
+    return torch.maximum(lost, scale_to(browned, (height, width)))
 
 
 class TornEdges(Degradation):
@@ -176,7 +176,7 @@ class Tape(Degradation):
 class RepairPatch(Degradation):
     """A patch of other paper glued over the page: it hides the writing, and casts a thin shadow.
 
-    The mask is what is covered.
+    The mask is 1 where the page is covered, less in the shadow.
 
     Args:
         size: Range of half the sides, in short sides; the severity scales it.
@@ -197,4 +197,5 @@ class RepairPatch(Degradation):
         texture = 1 + 0.16 * noise + 0.10 * (grid.noise(seeds, 80, octaves=2, layer=6) - 0.5)
         old, new = torch.tensor([0.78, 0.66, 0.46]), torch.tensor([0.93, 0.90, 0.82])
         colour = column(torch.lerp(old, new, params["fresh"][:, None]), noise) * texture
-        return lay_over(pages, (inside * grid.cells + 0.5).clamp(0, 1), colour.clamp(0, 1))
+        patch = lay_over(pages, (inside * grid.cells + 0.5).clamp(0, 1), colour.clamp(0, 1))
+        return torch.maximum(patch, shadow)

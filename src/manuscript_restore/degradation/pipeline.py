@@ -26,13 +26,14 @@ class DegradationPipeline(nn.Module):
         severity: Scales all strengths: 0 leaves the page as it is. For an augmentation of Kornia's, which knows no
             severity, the result is blended with what came in (and not strengthened above 1).
         order: ``fixed``, as in the config, or ``shuffled`` anew for every batch.
-        num_per_page: Fewest and most transforms that a page gets, drawn with weights `p` and without repeating one;
-            without it each transform is drawn on its own with probability `p`.
+        num_per_page: Fewest and most transforms that a page gets, drawn with weights `p` and without repeating
+            one; without it each transform is drawn on its own with probability `p`.
         rounds: The severity of each round, as a share of `severity`: [1.0, 0.5] runs everything twice, the second
             time at half strength, as in the second-order degradation of Real-ESRGAN (Wang et al. 2021).
 
     Raises:
-        UserError: A severity that is negative or infinite, a transform that is no augmentation, a range that is none.
+        UserError: A severity that is negative or infinite, a transform that is no augmentation, a wrong order or
+            number.
     """
 
     def __init__(

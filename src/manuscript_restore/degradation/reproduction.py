@@ -71,7 +71,7 @@ class Halftone(Degradation):
 
 
 class Microfilm(Degradation):
-    """A frame of microfilm: grey, harder than life, grainy, dusty, with scratches along the film and uneven exposure.
+    """A frame of microfilm: grey, hard, grainy, unevenly exposed, with scratches along the film.
 
     Grain is correlated noise, strongest in the middle tones, as silver's density fluctuates (Selwyn 1935).
 
@@ -154,8 +154,8 @@ class Photocopy(Degradation):
 class Binarised(Degradation):
     """A page that somebody has already thresholded: black and white, strokes broken or swollen, pepper left over.
 
-    Each pixel is compared with the support around it times a factor, as Sauvola's threshold does where the contrast
-    is even; noise before the threshold makes outlines ragged, as in Kanungo et al. 1993.
+    Each pixel is compared with the support around it times a factor, as Sauvola's threshold does where the
+    contrast is even; noise before the threshold makes outlines ragged, as in Kanungo et al. 1993.
 
     Args:
         threshold: Range of the threshold, as a share of the support's lightness.
