@@ -29,7 +29,7 @@ class Foxing(Degradation):
         *,
         count: Sequence[int] = (10, 80),
         radius: Sequence[float] = (0.006, 0.02),
-        opacity: Sequence[float] = (0.15, 0.55),
+        opacity: Sequence[float] = (0.2, 0.7),
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p, ranges={"radius": radius, "opacity": opacity}, high=1, counts={"count": count})

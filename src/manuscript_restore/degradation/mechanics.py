@@ -172,7 +172,7 @@ class Scratches(Degradation):
         *,
         count: Sequence[int] = (2, 14),
         length: Sequence[float] = (0.1, 0.7),
-        opacity: Sequence[float] = (0.3, 1.0),
+        opacity: Sequence[float] = (0.5, 1.0),
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p, ranges={"length": length, "opacity": opacity}, high=2, counts={"count": count})
@@ -195,7 +195,7 @@ class Scratches(Degradation):
         skips = 0.4 + 0.6 * uniform(seeds, most, self.steps, layer=3)
         values = there[..., None] * skips * (1 - torch.linspace(-1, 1, self.steps) ** 4)
         values = (severity * params["opacity"])[:, None, None].clamp(max=1) * values
-        places, radii = (points / size).flatten(1, 2), torch.full(values.shape, 0.002).flatten(1)
+        places, radii = (points / size).flatten(1, 2), torch.full(values.shape, 0.0026).flatten(1)
         touched = torch.zeros((), device=grid.device)
         for colour, chosen in (([0.94, 0.90, 0.82], dark > 0.35), ([0.16, 0.13, 0.11], dark <= 0.35)):
             cover = grid.stamp(places, radii, (values * chosen[..., None]).flatten(1))
