@@ -1,6 +1,6 @@
 """How near a preset comes to real damage: statistics of damaged pages against those of degraded clean pages.
 
-    python scripts/calibrate_degradation.py --real DAMAGED --clean CLEAN --preset paper [--match 'sa_*'] [--propose]
+    python scripts/calibrate_degradation.py --real DAMAGED --clean CLEAN --preset paper [--match 'sa_*']
 
 Tiles are cut from the middle of every page. For each statistic the table has its mean over the real tiles, the
 clean ones and the degraded ones, and the distance of the latter two from the real ones: the area between the
