@@ -31,7 +31,10 @@ class _OtherSide(Degradation):
         """The partners' ink, (b, 1, h, w), mirrored and displaced."""
         partners = [batch[i].detach() for i in params["partner"].tolist()]
         grid = Grid(partners, self.cells)
-        small = [F.interpolate(page[None].float(), (grid.rows, grid.columns), mode="area")[0] for page in partners]
+        size = (grid.rows, grid.columns)
+        small = [page.float() for page in partners]
+        if batch.shape[-2:] != size:
+            small = [F.interpolate(page[None], size, mode="area")[0] for page in small]
         ink = [find_ink(page, find_support(page)).flip(-1) for page in small]
         shifts = params["askew"] * torch.tensor([grid.rows, grid.columns])
         return {

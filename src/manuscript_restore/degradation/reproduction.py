@@ -11,6 +11,8 @@ from manuscript_restore.degradation.fields import Grid, column, grey, scale_to, 
 from manuscript_restore.degradation.ink import find_support
 from manuscript_restore.degradation.noise import plate
 
+WHITE = 0.9  # what the support of an exposed page is
+
 
 def _blend(page: Tensor, target: Tensor, share: float) -> None:
     """Replace a share of the page in place by the target, (1 or 3, H, W)."""
@@ -29,6 +31,12 @@ def _grain(page: Tensor, place: list[int]) -> Tensor:
 
 def _places(params: Params) -> list[list[int]]:
     return (512 * uniform(params["seed"], 2, layer=50)).int().tolist()
+
+
+def _exposed(page: Tensor) -> Tensor:
+    """Luminance (1, H, W), exposed so that the support is nearly white whatever its colour."""
+    before = page.detach()
+    return grey(before) * (WHITE / grey(find_support(before)).mean().clamp(min=0.05))
 
 
 def _contrast(values: Tensor, middle: Tensor | float, gain: float) -> Tensor:
@@ -105,9 +113,7 @@ class Microfilm(Degradation):
         grains, places = params["grain"].tolist(), _places(params)
         for i, page in enumerate(pages):
             light = scale_to(exposure[i : i + 1], page.shape[-2:])[0]
-            tones = grey(page.detach())
-            tones = soften(tones)
-            tones = _contrast(tones + light, 0.55, contrasts[i])
+            tones = _contrast(soften(_exposed(page)) + light, 0.55, contrasts[i])
             speckle = grains[i] * max(1.0, severity) * _grain(page, places[i])
             tones = tones + speckle * (0.4 + 2.4 * tones * (1 - tones))
             for line in lines[i][: numbers[i]]:
@@ -144,7 +150,7 @@ class Photocopy(Degradation):
         contrasts, specks, places = params["contrast"].tolist(), params["specks"].tolist(), _places(params)
         for i, page in enumerate(pages):
             uneven = scale_to(toner[i : i + 1], page.shape[-2:])[0]
-            tones = _contrast(grey(page.detach()) + uneven, 0.5, contrasts[i])
+            tones = _contrast(_exposed(page) + uneven, 0.5, contrasts[i])
             # Normal numbers beyond this quantile are specks.
             quantile = math.sqrt(2) * float(torch.erfinv(torch.tensor(1 - 2 * min(0.4, specks[i]))))
             black = ((_grain(page, places[i]) - quantile) * 6).clamp(0, 1)
