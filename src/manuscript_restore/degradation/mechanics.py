@@ -70,7 +70,7 @@ class Cracks(Degradation):
             heading,
             steps=self.steps,
             stride=params["length"][:, None] * (0.3 + 0.7 * length) / self.steps,
-            wander=torch.full((1, most), 0.05),
+            wander=torch.full((1, most), 0.02),
         )
         points = points + 0.0025 * (uniform(seeds, most, self.steps, 2, layer=3) - 0.5)
         taper = (1 - torch.linspace(-1, 1, self.steps).abs() ** 3) * (
