@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format train flow bench clean
+.PHONY: help demo test test-fast lint format train flow gallery bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ train: $(READY) ## Train: make train ARGS='experiment=crops data.train_dir=…'
 
 flow: $(READY) ## Draw the training flow: make flow ARGS='--checkpoint …/best.ckpt --page page.jpg'
 	$(BIN)/python scripts/visualize_training_flow.py $(ARGS)
+
+gallery: $(READY) ## Draw every degradation and preset: make gallery ARGS='--pages folder'
+	$(BIN)/python scripts/gallery.py $(ARGS)
 
 bench: $(READY) ## Measure degradations, generated pages and large folders
 	$(BIN)/python scripts/bench_degradation.py

@@ -1,17 +1,26 @@
-"""Images a second: the batched degradations against a plain per-image OpenCV loop with the same six.
+"""Milliseconds an image of every degradation and preset, against OpenCV, Albumentations and Augraphy.
 
-    python scripts/bench_degradation.py [--batches 5]
+    python scripts/bench_degradation.py [--batches 5] [--sizes 256 512] [--augraphy PYTHON] [--device cuda]
 
-Both run in one process, in turn; medians of the repeats, and the ratio of the two. On a busy machine OpenMP's
+First the reference's six against a plain per-image OpenCV loop; then each transform and each preset, beside the
+nearest counterparts of Albumentations and, where an interpreter that has Augraphy is named, of Augraphy. All in
+one run, in turn; medians of the repeats, and ratios: how many times faster ours is. On a busy machine OpenMP's
 threads, which wait for one another by spinning, make PyTorch up to a hundred times slower; OMP_WAIT_POLICY=passive
 in the environment prevents it.
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,12 +32,44 @@ from manuscript_restore.config import build, config_dir
 from manuscript_restore.degradation import DegradationPipeline
 from manuscript_restore.synthesis import generate_page
 
-SIZE, BATCH = 256, 16
+BATCH = 16
+Pages = NDArray[np.uint8]
+
+# Ours → the nearest of Albumentations and of Augraphy
+PEERS: dict[str, tuple[str | None, str | None]] = {
+    "bleed_through": (None, "BleedThrough"),
+    "cast_shadow": ("RandomShadow", "ShadowCast"),
+    "colour_cast": ("PlanckianJitter", "ColorShift"),
+    "creases": (None, "Folding"),
+    "defocus": ("Defocus", "DepthSimulatedBlur"),
+    "dirt": (None, "DirtyScreen"),
+    "fading": ("RandomBrightnessContrast", "Brightness"),
+    "gaussian_blur": ("GaussianBlur", None),
+    "gaussian_noise": ("GaussNoise", "SubtleNoise"),
+    "glare": ("RandomSunFlare", "ReflectedLight"),
+    "halftone": (None, "Faxify"),
+    "ink_fading": (None, "LowInkRandomLines"),
+    "ink_flaking": (None, "Letterpress"),
+    "ink_spread": ("Morphological", "InkBleed"),
+    "jpeg": ("ImageCompression", "Jpeg"),
+    "low_resolution": ("Downscale", "Rescale"),
+    "microfilm": (None, "LinesDegradation"),
+    "motion_blur": ("MotionBlur", None),
+    "photocopy": (None, "BadPhotoCopy"),
+    "salt_and_pepper": ("SaltAndPepper", None),
+    "scratches": (None, "Scribbles"),
+    "sensor_noise": ("ISONoise", "LowLightNoise"),
+    "stains": ("Spatter", "Stains"),
+    "string_hole": (None, "BindingsAndFasteners"),
+    "torn_edges": (None, "PageBorder"),
+    "uneven_illumination": ("Illumination", "LightingGradient"),
+    "yellowing": (None, "ColorPaper"),
+}
 
 
-def opencv_loop(pages: NDArray[np.uint8], p: float, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+def opencv_loop(pages: Pages, p: float, rng: np.random.Generator) -> list[Pages]:
     """The reference's six on (B, H, W, 3) uint8 pages, one page after the other, as a loader's worker would."""
-    degraded = []
+    degraded, side = [], pages.shape[1]
     for page in pages:
         image = page
         if rng.random() < p:
@@ -40,8 +81,8 @@ def opencv_loop(pages: NDArray[np.uint8], p: float, rng: np.random.Generator) ->
         if rng.random() < p:
             layer = np.zeros(image.shape[:2], np.float32)
             for _ in range(rng.integers(1, 6)):
-                centre = (int(rng.integers(SIZE)), int(rng.integers(SIZE)))
-                cv2.circle(layer, centre, int(rng.integers(5, 38)), rng.uniform(0.1, 0.5), -1)
+                centre = (int(rng.integers(side)), int(rng.integers(side)))
+                cv2.circle(layer, centre, int(side * rng.uniform(0.02, 0.15)), rng.uniform(0.1, 0.5), -1)
             layer = cv2.GaussianBlur(layer, (15, 15), 0)[..., None]
             colour = np.array([101, 67, 33], np.float32)
             image = (image * (1 - layer) + colour * layer).astype(np.uint8)
@@ -61,58 +102,123 @@ def opencv_loop(pages: NDArray[np.uint8], p: float, rng: np.random.Generator) ->
     return degraded
 
 
-def pipeline(p: float | None = None, only: str | None = None) -> DegradationPipeline:
-    """The reference preset, with all probabilities or a single transform where asked."""
+def preset(name: str, *overrides: str) -> DegradationPipeline:
+    """A preset, or with a list of transforms in the overrides a pipeline of those."""
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", ["degradation=reference"]).degradation
-    transforms = config.transforms
-    config.transforms = {name: transforms[name] for name in transforms if only in (None, name)}
-    for transform in config.transforms.values():
-        transform.p = transform.p if p is None else p
+        config = compose("train", [f"degradation={name}", *overrides]).degradation
     built: DegradationPipeline = build(config, "degradation")
     return built
 
 
-def timed(function: Callable[[], object], batches: int) -> float:
+def milliseconds(function: Callable[[], object], batches: int, device: str = "cpu") -> float:
     """Milliseconds an image: median over the batches, after a warm-up."""
     function()
     seconds = []
     for _ in range(batches):
         start = time.perf_counter()
         function()
+        if device != "cpu":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return 1000 * median(seconds) / BATCH
 
 
+class Bench:
+    """Ours and the peers on the same pages of one size."""
+
+    def __init__(self, size: int, batches: int, device: str, augraphy: str | None) -> None:
+        self.batches, self.device = batches, device
+        self.pages = np.stack([generate_page(0, i, height=size, width=size) for i in range(BATCH)])
+        clean = torch.from_numpy(self.pages).permute(0, 3, 1, 2).float().div(255).contiguous()
+        self.clean = clean.to(device)
+        self.seeds = iter(range(10**9))
+        self.augraphy = augraphy
+
+    def ours(self, pipeline: DegradationPipeline) -> float:
+        """A pipeline of ours."""
+        return milliseconds(lambda: pipeline(self.clean, seed=next(self.seeds)), self.batches, self.device)
+
+    def albumentations(self, name: str) -> float:
+        """One of Albumentations', with its own defaults."""
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        import albumentations
+
+        transform: Any = albumentations.Compose([getattr(albumentations, name)(p=1)], seed=0)
+        return milliseconds(lambda: [transform(image=page) for page in self.pages], self.batches)
+
+    def augraphys(self, names: list[str], repeats: int) -> dict[str, float | None]:
+        """Those of Augraphy's, with their own defaults, in its own interpreter."""
+        if self.augraphy is None:
+            return {}
+        script = Path(__file__).with_name("augraphy_timings.py")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "pages.npy")
+            np.save(path, self.pages)
+            command = [self.augraphy, str(script), str(path), str(repeats), *names]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"--augraphy {self.augraphy}: {done.stderr.strip().splitlines()[-1]}")
+        timings: dict[str, float | None] = json.loads(done.stdout.splitlines()[-1])
+        return timings
+
+    def reference(self) -> None:
+        """The reference's six against the OpenCV loop."""
+        rng = np.random.default_rng(0)
+        for label, p in (("reference, all six on every page", 1.0), ("reference, each with probability 0.5", 0.5)):
+            loop = milliseconds(lambda p=p: opencv_loop(self.pages, p, rng), self.batches)  # type: ignore[misc]
+            pipeline = preset("reference")
+            for transform in pipeline.transforms.values():
+                transform.p = p
+            row(label, self.ours(pipeline), {"OpenCV loop": loop})
+
+    def transforms(self) -> None:
+        """Each transform alone, on every page."""
+        theirs = self.augraphys([name for _, name in PEERS.values() if name], repeats=5)
+        for path in sorted(Path(config_dir(), "degradation", "transforms").glob("*.yaml")):
+            name = path.stem
+            pipeline = preset("none", f"+degradation/transforms=[{name}]", f"degradation.transforms.{name}.p=1")
+            album, augraphy = PEERS.get(name, (None, None))
+            peers = {f"Albumentations {album}": self.albumentations(album) if album else None}
+            peers[f"Augraphy {augraphy}"] = theirs.get(augraphy or "")
+            row(name, self.ours(pipeline), peers)
+
+    def presets(self) -> None:
+        """Each preset, against Augraphy's default pipeline."""
+        theirs = self.augraphys(["default pipeline"], repeats=BATCH)
+        for path in sorted(Path(config_dir(), "degradation").glob("*.yaml")):
+            if path.stem != "none":
+                row(
+                    f"preset {path.stem}",
+                    self.ours(preset(path.stem)),
+                    {f"Augraphy {k}": v for k, v in theirs.items()},
+                )
+
+
+def row(label: str, ours: float, peers: dict[str, float | None]) -> None:
+    """Print one line of the table."""
+    ratios = "; ".join(f"{name} {ms:.2f} ({ms / ours:.1f}×)" for name, ms in peers.items() if ms is not None)
+    print(f"| {label} | {ours:.2f} | {1000 / ours:.0f} | {ratios} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", type=int, default=15)
-    batches = parser.parse_args().batches
-    pages = np.stack([generate_page(0, i, height=SIZE, width=SIZE) for i in range(BATCH)])
-    clean = torch.from_numpy(pages).permute(0, 3, 1, 2).float().div(255).contiguous()
-    rng = np.random.default_rng(0)
-    seeds = iter(range(10**9))
-
-    def ours(p: float | None = None, only: str | None = None) -> float:
-        transform = pipeline(p, only)
-        return timed(lambda: transform(clean, seed=next(seeds)), batches)
-
+    parser.add_argument("--batches", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256])
+    parser.add_argument("--augraphy", metavar="PYTHON", help="an interpreter whose environment has Augraphy")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
     threads = f"{torch.get_num_threads()} torch threads, {cv2.getNumThreads()} OpenCV threads"
-    print(f"{SIZE}×{SIZE}, batch {BATCH}, {threads}")
-    if (
-        os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1)
-        and os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive"
-    ):
+    busy = os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1)
+    if busy and os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive":
         print("The machine is busy and the timings are not to be trusted: wait, or set OMP_WAIT_POLICY=passive")
-    print(f"{'':34} {'ms/image':>9} {'images/s':>9} {'ratio':>6}")
-    for label, p in (("all six on every page", 1.0), ("each with probability 0.5", 0.5)):
-        loop = timed(lambda p=p: opencv_loop(pages, p, rng), batches)  # type: ignore[misc]
-        batched = ours(p)
-        print(f"{label + ': OpenCV loop':34} {loop:9.2f} {1000 / loop:9.0f}")
-        print(f"{label + ': batched':34} {batched:9.2f} {1000 / batched:9.0f} {loop / batched:6.1f}")
-    for name in pipeline().transforms:
-        each = ours(1.0, name)
-        print(f"{name + ' alone':34} {each:9.2f} {1000 / each:9.0f}")
+    for size in args.sizes:
+        print(f"\n{size}×{size}, batch {BATCH}, {args.device}, {threads}\n")
+        print("| | ms an image | images/s | peers: ms an image (how many times slower) |\n|---|---|---|---|")
+        bench = Bench(size, args.batches, args.device, args.augraphy)
+        bench.reference()
+        bench.transforms()
+        bench.presets()
 
 
 if __name__ == "__main__":

@@ -1,33 +1,33 @@
 """The degradations: what holds for all, and each against an independent reference."""
 
-import pickle
-
 import cv2
-import kornia.augmentation as K
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from manuscript_restore.config import build, config_dir
 from manuscript_restore.degradation import (
-    Degradation,
-    DegradationPipeline,
+    JPEG,
+    BleedThrough,
     Fading,
     GaussianBlur,
     GaussianNoise,
+    InkFading,
     SaltAndPepper,
+    SensorNoise,
+    ShowThrough,
     Stains,
+    TornEdges,
+    Vignetting,
     YellowTint,
+    params_from_json,
+    params_to_json,
 )
-from manuscript_restore.errors import UserError
 from manuscript_restore.metrics import psnr
-from manuscript_restore.synthesis import generate_page
+from tests.damage import TRANSFORMS, damaged, generated_pages
 
-TRANSFORMS = [Fading, GaussianBlur, GaussianNoise, SaltAndPepper, Stains, YellowTint]
-PRESETS = ["none", "light", "reference", "heavy"]
+HARD_TONES = {"Binarised", "Photocopy", "Microfilm", "Halftone", "JPEG"}  # amplify the rounding of their input
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,23 +41,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def pages() -> torch.Tensor:
-    """Three generated pages, (3, 3, 64, 96) in [0, 1]."""
-    stack = np.stack([generate_page(7, i, height=64, width=96) for i in range(3)])
-    return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div(255).contiguous()
-
-
-def damaged(transform: Degradation, pages: torch.Tensor, seed: int, severity: float = 1.0) -> torch.Tensor:
-    torch.manual_seed(seed)
-    transform.severity = severity
-    result: torch.Tensor = transform(pages)
-    return result
-
-
-def preset(name: str, *overrides: str) -> DegradationPipeline:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={name}", *overrides])
-    pipeline: DegradationPipeline = build(config.degradation, "degradation")
-    return pipeline
+    return generated_pages()
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
@@ -88,8 +72,22 @@ def test_shape_type_and_range_are_kept(kind, seed, severity, height, width, p):
 def test_other_types_are_kept(kind, dtype, pages):
     result = damaged(kind(p=1), pages.to(dtype), 0)
     assert result.dtype == dtype
-    # Few mantissa bits: a dozen roundings of at most 2^-8 (bfloat16) each
-    torch.testing.assert_close(result.float(), damaged(kind(p=1), pages, 0), atol=0.05, rtol=0)
+    # Few mantissa bits: a dozen roundings of at most 2^-8 (bfloat16) each, and what steep tone curves make of them
+    difference = (result.float() - damaged(kind(p=1), pages, 0)).abs()
+    assert difference.mean() < 0.02
+    assert difference.max() < (0.7 if kind.__name__ in HARD_TONES else 0.1)
+    if dtype == torch.float64:  # other last bits, as another device has, must not show
+        assert difference.max() < 1 / 255
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_what_is_computed_stays_on_the_pages_device(kind, pages):
+    """Tensors on "meta" have no values: to mix them with others, or to wait for a value of theirs, is an error."""
+    transform = kind(p=1)
+    params = transform.forward_parameters(pages.shape)
+    result, mask = transform.with_mask(pages.to("meta"), params)
+    assert result.is_meta
+    assert mask.shape == (3, 1, 64, 96)
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
@@ -114,9 +112,11 @@ def test_severity_zero_and_probability_zero_are_the_identity(kind, pages):
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
-@pytest.mark.parametrize("seed", range(3))
-def test_damage_grows_with_severity(kind, seed, pages):
-    scores = [psnr(damaged(kind(p=1), pages, seed, s), pages).mean().item() for s in (0.25, 0.5, 1.0, 1.5)]
+def test_damage_grows_with_severity(kind, pages):
+    scores = [
+        torch.stack([psnr(damaged(kind(p=1), pages, seed, s), pages).mean() for seed in range(8)]).mean().item()
+        for s in (0.25, 0.5, 1.0, 1.5)
+    ]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] - scores[-1] > 1
 
@@ -127,6 +127,9 @@ def test_replay_is_exact_and_draws_differ(kind, pages):
     torch.manual_seed(1)
     first = transform(pages)
     assert torch.equal(transform(pages, params=transform._params), first)
+    written = params_to_json(transform._params)
+    assert torch.equal(kind(p=0.7)(pages, params=params_from_json(written)), first)
+    assert len(written) < 60_000
     assert torch.equal(damaged(kind(p=0.7), pages, 1), first)
     assert not torch.equal(damaged(kind(p=1), pages, 2), damaged(kind(p=1), pages, 3))
 
@@ -135,12 +138,44 @@ def test_replay_is_exact_and_draws_differ(kind, pages):
 def test_samples_of_a_batch_do_not_touch_each_other(kind, pages):
     other = pages.clone()
     other[1] = torch.rand(3, 64, 96)
-    result, changed = damaged(kind(p=1), pages, 4), damaged(kind(p=1), other, 4)
-    assert torch.equal(result[0], changed[0])
-    assert torch.equal(result[2], changed[2])
+    transform = kind(p=1)
+    result, changed = damaged(transform, pages, 4), damaged(kind(p=1), other, 4)
+    partners = transform._params.get("partner", torch.arange(3))
+    for i in (0, 2):  # unless the page that changed has been asked for
+        assert torch.equal(result[i], changed[i]) == (partners[i] != 1)
     same = pages[:1].expand(3, -1, -1, -1).contiguous()
     draws = damaged(kind(p=1), same, 4)
     assert any(not torch.equal(draws[0], draw) for draw in draws[1:])  # each has parameters of its own
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_the_mask_covers_what_changed(kind, pages):
+    torch.manual_seed(5)
+    transform = kind(p=0.6)
+    result, mask = transform.with_mask(pages)
+    assert mask.shape == (3, 1, 64, 96)
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    chosen = transform._params["batch_prob"] > 0.5
+    assert mask[~chosen].sum() == 0
+    assert (mask[chosen].flatten(1).sum(dim=1) > 0).all()
+    assert torch.equal(result, damaged(kind(p=0.6), pages, 5))
+    assert (result - pages).abs().amax(dim=1, keepdim=True)[mask == 0].max() < 1 / 255
+    assert torch.equal(transform.with_mask(pages, transform._params)[1], mask)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("size", [(64, 96), (256, 256)])
+def test_cpu_and_cuda_give_the_same_picture(kind, size):
+    clean = generated_pages(height=size[0], width=size[1])
+    transform = kind(p=1)
+    torch.manual_seed(0)
+    expected, mask = transform.with_mask(clean)
+    result, mask_there = transform.with_mask(clean.cuda(), transform._params)
+    assert (result.cpu() - expected).abs().max() <= 1 / 255
+    assert (mask_there.cpu() - mask).abs().max() <= 4 / 255  # a mask may be four times the change
 
 
 def test_probability_is_per_sample():
@@ -236,169 +271,65 @@ def test_stains_only_darken_and_cover_a_part():
     assert torch.equal(damaged(Stains(count=(0, 0), p=1), white, 0), white)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_pure_functions_of_pages_and_seed(name, pages):
-    pipeline = preset(name)
-    state = torch.get_rng_state()
-    first = pipeline(pages, seed=3)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(99)
-    assert torch.equal(preset(name)(pages, seed=3), first)
-    assert torch.equal(pipeline.replay(pages, pipeline.params), pipeline(pages, seed=3))
-    assert first.shape == pages.shape
-    assert first.min() >= 0
-    assert first.max() <= 1
-    if name == "none":
-        assert torch.equal(first, pages)
-    else:
-        assert not torch.equal(pipeline(pages, seed=4), first)
+def test_vignetting_follows_the_fourth_power_of_the_cosine():
+    white = torch.ones(1, 3, 101, 101)
+    transform = Vignetting(strength=(0.75, 0.75), p=1)
+    torch.manual_seed(0)
+    params = transform.forward_parameters(white.shape)
+    loss = 1 - transform(white, params=params)[0, 0]
+    assert loss.min() < 0.02
+    # Corners lose three quarters, where the centre is the page's: it is drawn within a tenth of it.
+    assert loss.max().item() == pytest.approx(0.75, abs=0.1)
 
 
-def test_presets_rise_in_damage(pages):
-    scores = [
-        torch.stack([psnr(pipeline(pages, seed=s), pages).mean() for s in range(12)]).mean().item()
-        for pipeline in map(preset, ("light", "reference", "heavy"))
-    ]
-    assert scores == sorted(scores, reverse=True)
+def test_jpeg_agrees_with_libjpeg():
+    clean = generated_pages(1, height=128, width=128)
+    for quality in (20, 50, 90):
+        ours = damaged(JPEG(quality=(quality, quality), p=1), clean, 0)
+        bgr = (clean[0].permute(1, 2, 0).numpy()[..., ::-1] * 255).round().astype(np.uint8)
+        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        theirs = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] / np.float32(255)
+        theirs = torch.from_numpy(theirs.copy()).permute(2, 0, 1)[None]
+        assert psnr(ours, theirs).item() > psnr(theirs, clean).item() + 6
+        assert psnr(ours, clean).item() == pytest.approx(psnr(theirs, clean).item(), abs=0.7)
 
 
-def test_severity_scales_a_whole_preset(pages):
-    scores = []
-    for severity in (0, 0.5, 1.0):
-        pipeline = preset("reference", f"degradation.severity={severity}")
-        scores.append(torch.stack([psnr(pipeline(pages, seed=s), pages).mean() for s in range(6)]).mean())
-    assert scores[0] == 100  # the identity, at the cap
-    assert scores[0] > scores[1] > scores[2]
+def test_sensor_noise_has_the_variance_of_photons_and_electronics():
+    for level in (0.3, 0.8):
+        clean = torch.full((1, 3, 400, 400), level)
+        noisy = damaged(SensorNoise(shot=(0.05, 0.05), read=(0.01, 0.01), p=1), clean, 0)
+        expected = 0.05**2 * level**2 + 0.01**2
+        assert (noisy**2).var(dim=(2, 3)).mean().item() == pytest.approx(expected, rel=0.05)
 
 
-def test_overrides_of_a_preset():
-    assert preset("reference", "degradation.transforms.stains.p=0").transforms["stains"].p == 0
-    assert "stains" not in preset("reference", "~degradation.transforms.stains").transforms
+def test_faded_ink_leaves_the_support():
+    page = torch.full((1, 3, 96, 96), 0.9)
+    page[..., 40:44, 10:80] = 0.1
+    faded = damaged(InkFading(strength=(0.8, 0.8), evenness=(1, 1), p=1), page, 0)
+    assert faded[..., 41, 45].mean().item() == pytest.approx(0.1 + 0.8 * 0.8, abs=0.02)
+    assert (faded[..., :30, :] - 0.9).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(
-    "theirs",
-    [
-        "{_target_: kornia.augmentation.RandomMotionBlur, kernel_size: 5, angle: 30.0, direction: 0.5, p: 1.0}",
-        "{_target_: kornia.augmentation.RandomPlasmaShadow, p: 1.0}",
-    ],
-)
-def test_a_users_kornia_augmentation_composes_and_obeys_severity(theirs, pages):
-    scores = []
-    for severity in (0.0, 0.5, 1.0):
-        pipeline = preset("none", f"+degradation.transforms.theirs={theirs}", f"degradation.severity={severity}")
-        result = pipeline(pages, seed=0)
-        assert torch.equal(pipeline(pages, seed=0), result)
-        scores.append(psnr(result, pages).mean().item())
-    assert scores[0] == 100
-    assert scores[0] > scores[1] > scores[2]
-
-
-def test_a_users_filter_composes_in_kornias_container(pages):
-    median = "{_target_: kornia.filters.MedianBlur, kernel_size: 3}"
-    theirs = f"{{_target_: kornia.augmentation.ImageSequential, _args_: [{median}]}}"
-    pipeline = preset("light", f"+degradation.transforms.theirs={theirs}")
-    result = pipeline(pages, seed=0)
-    assert not torch.equal(result, preset("light")(pages, seed=0))
-    assert torch.equal(pipeline.replay(pages, pipeline.params), result)
-
-
-@pytest.mark.parametrize(
-    "theirs", [K.RandomPlasmaShadow(p=0.5), K.RandomGaussianNoise(p=0.5), K.RandomErasing(p=0.5)], ids=repr
-)
-def test_a_users_draws_are_replayed_and_leave_the_random_state(theirs, pages):
-    pipeline = DegradationPipeline({"theirs": theirs, "ours": GaussianNoise(p=0.5)})
-    state = torch.get_rng_state()
-    result = pipeline(pages, seed=0)
-    assert torch.equal(pipeline.replay(pages, pipeline.params), result)
-    assert torch.equal(pipeline(pages, seed=0), result)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_the_callers_cuda_generators_are_not_seeded(pages, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("CUDA was seeded"))
-    preset("reference")(pages, seed=0)
-
-
-def test_moving_or_casting_the_pipeline_does_not_change_the_draw(pages):
-    pipeline = DegradationPipeline({"ours": GaussianNoise(p=0.5), "theirs": K.RandomContrast((0.5, 0.9), p=0.5)})
-    expected = pipeline(pages, seed=0)
-    assert torch.equal(pipeline.double()(pages, seed=0), expected)
-    assert torch.equal(pipeline.half()(pages, seed=0), expected)
-
-
-def test_a_pipeline_survives_pickling_and_stays_small(pages):
-    pipeline = preset("reference")
-    expected = pipeline(pages, seed=0)
-    pipeline.params = {}
-    data = pickle.dumps(pipeline)
-    assert len(data) < 100_000
-    assert torch.equal(pickle.loads(data)(pages, seed=0), expected)
-
-
-def test_inference_mode_gives_the_same(pages):
-    pipeline = preset(
-        "reference", *(f"degradation.transforms.{name}.p=1" for name in preset("reference").transforms)
+@pytest.mark.parametrize("kind", [BleedThrough, ShowThrough])
+def test_the_other_side_is_seen_mirrored(kind):
+    blank, written = torch.full((2, 1, 3, 128, 128), 0.9)
+    written[..., 20:28, 10:60] = 0.1
+    batch = torch.cat([blank, written])
+    transform = kind(strength=(1, 1), p=1)
+    torch.manual_seed(0)
+    params = transform.forward_parameters(batch.shape)
+    params |= {"askew": torch.zeros(2, 2)} | (
+        {"coverage": torch.ones(2)} if kind is BleedThrough else {"blur": torch.zeros(2)}
     )
-    with torch.inference_mode():
-        result = pipeline(pages, seed=0)
-    assert torch.equal(pipeline(pages, seed=0), result)
+    seen = 0.9 - transform(batch, params=params)[0].mean(dim=0)
+    assert seen[22:26, 70:115].mean() > 5 * seen[22:26, 10:55].mean() + 0.1
+    alone = transform(
+        written, params={key: value[1:] * 0 if key == "partner" else value[1:] for key, value in params.items()}
+    )
+    assert not torch.equal(alone, written)
 
 
-def test_ours_run_inside_kornias_container(pages):
-    sequence = K.AugmentationSequential(Stains(p=1), K.RandomGamma(p=1), GaussianNoise(p=1), data_keys=["input"])
-    result = sequence(pages)
-    assert result.shape == pages.shape
-    assert torch.equal(sequence(pages, params=sequence._params), result)
-
-
-def test_no_graph_and_no_half_precision(pages):
-    pipeline = preset("reference")
-    expected = pipeline(pages, seed=0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = pipeline(pages.clone().requires_grad_(), seed=0)
-    assert not result.requires_grad
-    torch.testing.assert_close(result, expected)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", PRESETS)
-def test_cpu_and_cuda_give_the_same_picture(name, pages):
-    pipeline = preset(name)
-    difference = (pipeline(pages, seed=0) - pipeline(pages.cuda(), seed=0).cpu()).abs().max()
-    assert difference <= 1 / 255
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Fading(p=1.5), r"Fading\.p=1\.5: must be between 0 and 1"),
-        (lambda: Fading(alpha=(0.9, 0.6)), r"Fading\.alpha=\(0\.9, 0\.6\): must be \[low, high\]"),
-        (lambda: Fading(alpha=(0.5, 1.2)), "≤ 1"),
-        (lambda: GaussianNoise(sigma=(-0.1, 0.1)), "0 ≤ low"),
-        (lambda: GaussianNoise(sigma=0.1), r"GaussianNoise\.sigma=0\.1"),
-        (lambda: Fading(p="often"), r"Fading\.p=often"),
-        (lambda: GaussianNoise(sigma=(0, float("inf"))), r"GaussianNoise\.sigma=\(0, inf\)"),
-        (lambda: GaussianBlur(kernel_size=(2, 4)), "must be odd"),
-        (lambda: GaussianBlur(kernel_size=5), r"GaussianBlur\.kernel_size=5: must be whole numbers \[low, high\]"),
-        (lambda: GaussianBlur(kernel_size=(3.5, 7)), r"kernel_size=\(3\.5, 7\)"),
-        (lambda: Stains(count=(3, 1)), r"Stains\.count"),
-        (lambda: Stains(count=3), r"Stains\.count=3: must be whole numbers \[low, high\]"),
-        (lambda: DegradationPipeline({}, severity=-1), r"degradation\.severity=-1"),
-        (lambda: DegradationPipeline({}, severity=float("inf")), r"degradation\.severity=inf"),
-        (
-            lambda: DegradationPipeline({"a": torch.nn.Identity()}),
-            r"transforms\.a: Identity is no Kornia augmentation",
-        ),
-        (
-            lambda: DegradationPipeline({"a": K.RandomCrop((8, 8), p=1.0)})(torch.rand(1, 3, 9, 9), seed=0),
-            r"transforms\.a: makes \(1, 3, 8, 8\) of \(1, 3, 9, 9\)",
-        ),
-        (lambda: DegradationPipeline({"a": {"p": 1}}), r"degradation\.transforms\.a: needs a _target_"),
-        (lambda: preset("reference", "+degradation.transforms.stains.size=3"), "size"),
-    ],
-)
-def test_mistakes_are_explained(make, message):
-    with pytest.raises(UserError, match=message):
-        make()
+def test_torn_edges_show_what_is_lost():
+    torn, lost = TornEdges(p=1).with_mask(torch.full((4, 3, 128, 128), 0.5))
+    assert 0.01 < (lost == 1).float().mean() < 0.6
+    assert ((torn - 0.5).abs().amax(dim=1, keepdim=True)[lost == 0]).max() < 0.3  # a browned rim at most

@@ -72,3 +72,35 @@ def test_notebook_runs(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_gallery_draws_every_transform_and_preset(tmp_path):
+    done = script("gallery", "--size", 48, "--docs", "small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = {path.stem for path in (tmp_path / "outputs" / "gallery").iterdir()}
+    assert names >= {"Foxing", "JPEG", "preset_reference", "preset_palm_leaf"}
+    small = list((tmp_path / "small").iterdir())
+    assert {path.stem for path in small} == {path.stem for path in (ROOT / "docs/images/degradation").iterdir()}
+    assert all(path.stat().st_size <= 60_000 for path in small)
+
+
+@pytest.mark.slow
+def test_calibration_compares_and_proposes(tmp_path):
+    for i in range(3):
+        page = generate_page(2, i, height=240, width=300)
+        for folder in ("clean", "real"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        write(page, tmp_path / "clean" / f"{i}.png")
+        write(page // 2, tmp_path / "real" / f"{i}.png")
+    arguments = ("--real", "real", "--clean", "clean", "--tiles", 1, "--preset")
+    done = script("calibrate_degradation", *arguments, "none", "--propose", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("|")[1].strip(): line.split("|") for line in done.stdout.splitlines() if "±" in line}
+    assert rows["support L*"][2] != rows["support L*"][3]
+    assert rows["support L*"][3] == rows["support L*"][4]  # nothing was degraded

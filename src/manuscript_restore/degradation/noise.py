@@ -38,18 +38,21 @@ class GaussianNoise(Degradation):
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Add noise in place."""
         height, width = pages[0].shape[-2:]
-        # Repeated so far that a window of the pages' size fits at every place.
-        plate = _plate(pages[0].device, *(1 + -(-side // PLATE_SIZE) for side in (height, width)))
+        numbers = plate(pages[0].device, height + PLATE_SIZE, width + PLATE_SIZE)
         strengths = severity * params["sigma"][:, None] * params["sign"]  # (b, 3)
         for page, alphas, places in zip(pages, strengths.tolist(), params["place"].tolist(), strict=True):
             for channel, (alpha, (top, left)) in enumerate(zip(alphas, places, strict=True)):
-                page[channel].add_(plate[top : top + height, left : left + width], alpha=alpha)
+                page[channel].add_(numbers[top : top + height, left : left + width], alpha=alpha)
             page.clamp_(0, 1)
+
+
+def plate(device: torch.device, height: int, width: int) -> Tensor:
+    """Normal numbers, always the same ones, repeated until they are at least so high and wide."""
+    return _plate(device, -(-height // PLATE_SIZE), -(-width // PLATE_SIZE))
 
 
 @cache  # here, not in the module: a pickled pipeline stays small
 def _plate(device: torch.device, rows: int, columns: int) -> Tensor:
-    """Normal numbers, always the same ones, repeated in rows and columns."""
     numbers = torch.randn(PLATE_SIZE, PLATE_SIZE, generator=torch.Generator().manual_seed(0))
     return numbers.repeat(rows, columns).to(device)
 

@@ -1,83 +1,141 @@
 """Several kinds of damage, one after the other."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
 
 import torch
 from kornia.augmentation.base import _BasicAugmentationBase
 from kornia.augmentation.random_generator import RandomGeneratorBase
 from torch import Tensor, nn
 
-from manuscript_restore.degradation.base import Degradation
+from manuscript_restore.degradation.base import Degradation, add_to_map, change, check_range
 from manuscript_restore.errors import UserError
+
+SECOND = "/"  # marks the parameters of later rounds: "stains", "stains/2"
 
 
 class DegradationPipeline(nn.Module):
-    """Applies transforms in the order of the config: (B, 3, H, W) in [0, 1] to the same shape and range.
+    """Applies transforms one after the other: (B, 3, H, W) in [0, 1] to the same shape and range.
 
     The damage is a pure function of pages and seed; the caller's random state is left alone. Parameters are drawn
-    on the CPU and kept in `params`; `replay` repeats them on any device.
+    on the CPU and kept in `params`, in the order of application; `replay` repeats them on any device.
 
     Args:
         transforms: Name → `Degradation`, or any augmentation or container of Kornia's that keeps the shape.
         severity: Scales all strengths: 0 leaves the page as it is. For an augmentation of Kornia's, which knows no
             severity, the result is blended with what came in (and not strengthened above 1).
+        order: ``fixed``, as in the config, or ``shuffled`` anew for every batch.
+        num_per_page: Fewest and most transforms that a page gets, drawn with weights `p` and without repeating
+            one; without it each transform is drawn on its own with probability `p`.
+        rounds: The severity of each round, as a share of `severity`: [1.0, 0.5] runs everything twice, the second
+            time at half strength, as in the second-order degradation of Real-ESRGAN (Wang et al. 2021).
 
     Raises:
-        UserError: A severity that is negative or infinite, or a transform that is no augmentation.
+        UserError: A severity that is negative or infinite, a transform that is no augmentation, a wrong order or
+            number.
     """
 
-    def __init__(self, transforms: Mapping[str, nn.Module] | None = None, severity: float = 1.0) -> None:
+    def __init__(
+        self,
+        transforms: Mapping[str, nn.Module] | None = None,
+        severity: float = 1.0,
+        order: Literal["fixed", "shuffled"] = "fixed",
+        num_per_page: Sequence[int] | None = None,
+        rounds: Sequence[float] = (1.0,),
+    ) -> None:
         super().__init__()
-        if not isinstance(severity, int | float) or not 0 <= severity < math.inf:
-            raise UserError(f"degradation.severity={severity}: must be a number of at least 0")
         for name, transform in (transforms or {}).items():
-            if not isinstance(transform, nn.Module):
-                raise UserError(
-                    f"degradation.transforms.{name}: needs a _target_ that is a transform, and its values"
-                )
-            if not hasattr(transform, "forward_parameters"):
-                raise UserError(
-                    f"degradation.transforms.{name}: {type(transform).__name__} is no Kornia augmentation; put it "
-                    "into a kornia.augmentation.ImageSequential"
-                )
-            if isinstance(transform, Degradation):
-                transform.severity = severity
+            _check_transform(name, transform)
+        for strength in (severity, *rounds):
+            if not isinstance(strength, int | float) or not 0 <= strength < math.inf:
+                key = "severity" if strength is severity else "rounds"
+                raise UserError(f"degradation.{key}={strength}: must be a number of at least 0")
+        if order not in ("fixed", "shuffled"):
+            raise UserError(f"degradation.order={order}: must be fixed or shuffled")
+        if num_per_page is not None:
+            check_range("degradation.num_per_page", num_per_page, whole=True)
         self.transforms: Mapping[str, Any] = nn.ModuleDict(transforms or {})  # type: ignore[assignment]
         self.severity = severity
+        self.order = order
+        self.num_per_page = num_per_page
+        self.rounds = tuple(rounds)
         self.params: dict[str, Any] = {}
 
     @torch.no_grad()
     def forward(self, clean: Tensor, *, seed: int) -> Tensor:
         """Damage a batch; the same pages and seed give the same result."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the caller's CUDA
-            self.params = {
-                name: transform.forward_parameters(clean.shape) for name, transform in self.transforms.items()
-            }
-            return self.replay(clean, self.params)
+        return self._damage(clean, seed, None)
+
+    @torch.no_grad()
+    def with_map(self, clean: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+        """Damage a batch as `forward` does, and say where.
+
+        Returns:
+            The degraded pages, and (B, 1, H, W): how much each pixel was touched, 0 to 1, as the soft union
+            1 − Π(1 − mask) of all transforms' masks.
+        """
+        damage_map = torch.zeros_like(clean[:, :1], dtype=torch.float32)
+        return self._damage(clean, seed, damage_map), damage_map
 
     @torch.no_grad()
     def replay(self, clean: Tensor, params: Mapping[str, Any]) -> Tensor:
         """Damage a batch with the `params` of an earlier call.
 
         Raises:
-            UserError: A transform changes the shape.
+            UserError: A transform changes the shape, or the pipeline has none of that name.
         """
+        return self._apply_all(clean, params)
+
+    def _damage(self, clean: Tensor, seed: int, damage_map: Tensor | None) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the caller's CUDA
+            self.params = self._draw(clean)
+            return self._apply_all(clean, self.params, damage_map)
+
+    def _draw(self, clean: Tensor) -> dict[str, Any]:
+        """Draw the parameters of all rounds, in the order of application."""
+        params = {}
+        for number in range(1, len(self.rounds) + 1):
+            names = list(self.transforms)
+            if self.order == "shuffled":
+                names = [names[i] for i in torch.randperm(len(names)).tolist()]
+            chosen = self._choose(len(clean))
+            for name in names:
+                key = name if number == 1 else f"{name}{SECOND}{number}"
+                params[key] = self.transforms[name].forward_parameters(clean.shape)
+                if name in chosen:
+                    params[key]["batch_prob"] = chosen[name]
+        return params
+
+    def _choose(self, num_pages: int) -> dict[str, Tensor]:
+        """Which pages get which transform, (B,) of 0 and 1 by name, where a number per page is asked for."""
+        if self.num_per_page is None:
+            return {}
+        weights = {name: float(getattr(each, "p", 0)) for name, each in self.transforms.items()}
+        weights = {name: weight for name, weight in weights.items() if weight > 0}
+        fewest, most = self.num_per_page
+        numbers = torch.randint(fewest, most + 1, (num_pages, 1))
+        # The largest of u^(1/w) are a weighted draw without repetition (Efraimidis and Spirakis 2006).
+        keys = torch.rand(num_pages, len(weights)) ** (1 / torch.tensor(list(weights.values())))
+        ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
+        return dict(zip(weights, (ranks < numbers).float().unbind(1), strict=True))
+
+    @torch.no_grad()
+    def _apply_all(self, clean: Tensor, params: Mapping[str, Any], damage_map: Tensor | None = None) -> Tensor:
         degraded = clean.float().clone(memory_format=torch.contiguous_format)
         with torch.autocast(clean.device.type, enabled=False):
-            for name, transform in self.transforms.items():
+            for key, drawn in params.items():
+                name, _, number = key.partition(SECOND)
+                if name not in self.transforms:
+                    raise UserError(f"degradation.transforms.{name}: was drawn, but is not in this pipeline")
+                transform = self.transforms[name]
+                severity = self.severity * self.rounds[int(number or 1) - 1]
                 if isinstance(transform, Degradation):
-                    degraded = transform.damage_chosen(degraded, params[name])
+                    transform.severity = severity
+                    degraded = transform.damage_chosen(degraded, drawn, damage_map)
                 else:
-                    changed = transform(degraded, params=params[name])
-                    if changed.shape != degraded.shape:
-                        raise UserError(
-                            f"degradation.transforms.{name}: makes {(*changed.shape,)} of {(*degraded.shape,)}; "
-                            "use augmentations that keep the shape"
-                        )
-                    degraded = torch.lerp(degraded, changed.float(), min(self.severity, 1.0)).contiguous()
+                    degraded = _apply_theirs(name, transform, degraded, drawn, severity, damage_map)
         return degraded.clamp_(0, 1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -87,3 +145,32 @@ class DegradationPipeline(nn.Module):
             if isinstance(module, _BasicAugmentationBase | RandomGeneratorBase):
                 module.set_rng_device_and_dtype(torch.device("cpu"), torch.float32)
         return self
+
+
+def _check_transform(name: str, transform: Any) -> None:
+    where = f"degradation.transforms.{name}"
+    if not isinstance(transform, nn.Module):
+        raise UserError(f"{where}: needs a _target_ that is a transform, and its values")
+    if not hasattr(transform, "forward_parameters"):
+        raise UserError(
+            f"{where}: {type(transform).__name__} is no Kornia augmentation; put it into a "
+            "kornia.augmentation.ImageSequential"
+        )
+    if SECOND in name:
+        raise UserError(f"{where}: a name must not contain {SECOND!r}")
+
+
+def _apply_theirs(
+    name: str, transform: nn.Module, pages: Tensor, params: Any, severity: float, damage_map: Tensor | None
+) -> Tensor:
+    """Apply an augmentation of Kornia's, blended by severity."""
+    changed = transform(pages, params=params)
+    if changed.shape != pages.shape:
+        raise UserError(
+            f"degradation.transforms.{name}: makes {(*changed.shape,)} of {(*pages.shape,)}; "
+            "use augmentations that keep the shape"
+        )
+    degraded = torch.lerp(pages, changed.float(), min(severity, 1.0)).contiguous()
+    if damage_map is not None:
+        add_to_map(damage_map, change(pages, degraded), torch.arange(len(pages)))
+    return degraded

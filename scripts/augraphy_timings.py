@@ -1,0 +1,56 @@
+"""Times Augraphy's augmentations and default pipeline on the pages of a .npy file; prints JSON, name → ms.
+
+    PYTHON_WITH_AUGRAPHY scripts/augraphy_timings.py PAGES.npy REPEATS NAME [NAME …]
+
+Run by bench_degradation.py in an environment of its own: Augraphy is not a dependency.
+"""
+
+import contextlib
+import json
+import os
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+
+def milliseconds(function: Callable[[Any], Any], pages: Any, repeats: int) -> float:
+    """Median over the pages, after a warm-up."""
+    function(pages[0])
+    seconds = []
+    for page in pages[:repeats]:
+        start = time.perf_counter()
+        function(page.copy())
+        seconds.append(time.perf_counter() - start)
+    return 1000 * median(seconds)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    import augraphy  # type: ignore[import-not-found]  # in the other environment only
+
+    path, repeats, *names = sys.argv[1:]
+    pages = np.load(path)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  # the generator that Augraphy draws from
+    timings: dict[str, float | None] = {}
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):  # noqa: PTH123
+        for name in names:
+            if name == "default pipeline":
+                function = augraphy.default_augraphy_pipeline()
+            else:
+                function = getattr(augraphy, name)(p=1)
+            try:
+                timings[name] = milliseconds(function, pages, int(repeats))
+            except Exception:  # some fail on some pages
+                timings[name] = None
+    print(json.dumps(timings))
+
+
+if __name__ == "__main__":
+    main()
