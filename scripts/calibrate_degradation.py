@@ -24,8 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from manuscript_restore.config import build, config_dir
-from manuscript_restore.degradation.fields import grey
 from manuscript_restore.degradation.ink import find_ink, find_support
+from manuscript_restore.degradation.paint import grey
 from manuscript_restore.images import find_images, from_array, read, to_float
 
 TILE = 192

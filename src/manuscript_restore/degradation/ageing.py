@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, absorb, column, smoothstep, uniform
+from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
+from manuscript_restore.degradation.paint import absorb
 
 CELLS = 32
 YELLOW, ORANGE = (1.0, 0.88, 0.45), (0.92, 0.74, 0.48)  # what an aged support lets through of red, green, blue

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, absorb, column, lay_over, paths, smoothstep, uniform
+from manuscript_restore.degradation.fields import Grid, column, paths, smoothstep, uniform
+from manuscript_restore.degradation.paint import absorb, lay_over
 
 
 class Foxing(Degradation):

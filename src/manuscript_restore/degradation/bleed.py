@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, absorb, column, smoothstep, soften
+from manuscript_restore.degradation.fields import Grid, column, smoothstep
 from manuscript_restore.degradation.ink import find_ink, find_support
+from manuscript_restore.degradation.paint import absorb, soften
 
 
 class _OtherSide(Degradation):

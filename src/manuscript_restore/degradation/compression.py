@@ -81,6 +81,7 @@ def _quantise(channels: Tensor, dct: Tensor, steps: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)
 def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     index = torch.arange(8, dtype=torch.float64)
     dct = torch.cos((2 * index + 1) * index[:, None] * math.pi / 16) / 2

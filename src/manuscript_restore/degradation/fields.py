@@ -1,4 +1,4 @@
-"""Random fields, shapes and ways to lay them on pages: what most kinds of damage are made of.
+"""Random fields and shapes: what most kinds of damage are made of.
 
 All is a function of small parameters drawn on the CPU: numbers of a field come from hashing a seed, so that no
 generator of a device is needed and every device gives the same picture.
@@ -6,15 +6,16 @@ generator of a device is needed and every device gives the same picture.
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MAX_CELLS = 1024  # of a grid's long side
+MAX_CELLS = 2048  # of a grid's long side
 STAMP = 40  # most pixels that the radius of a stamped disc may have
 WORD = 0xFFFFFFFF
+NOISE, TURNS = 1000, 2000  # layers of `uniform` that no transform uses
 
 
 def uniform(seeds: Tensor, *shape: int, layer: int = 0) -> Tensor:
@@ -65,9 +66,8 @@ class Grid:
         short = min(height, width)
         self.device = pages[0].device
         self.height, self.width = height / short, width / short
-        self.rows, self.columns = (
-            max(1, min(MAX_CELLS, round(min(cells, short) * side / short))) for side in (height, width)
-        )
+        cells_short = min(cells, short, MAX_CELLS / max(self.height, self.width))
+        self.rows, self.columns = (max(1, round(cells_short * side)) for side in (self.height, self.width))
         y = (torch.arange(self.rows, device=self.device) + 0.5) * (self.height / self.rows)
         x = (torch.arange(self.columns, device=self.device) + 0.5) * (self.width / self.columns)
         self.cells = self.rows / self.height
@@ -98,7 +98,7 @@ class Grid:
                     (across, self.width, self.columns),
                 )
             ]
-            values = uniform(seeds.to(self.device), 1, *shape, layer=16 * layer + octave)
+            values = uniform(seeds.to(self.device), 1, *shape, layer=NOISE + 16 * layer + octave)
             # Two small matrix products: several times faster than F.interpolate
             down_to, across_to = (
                 _spread(few, many, self.device) for few, many in zip(shape, (self.rows, self.columns), strict=True)
@@ -162,7 +162,8 @@ def exact_type(device: torch.device) -> torch.dtype:
     return torch.float64 if device.type == "cuda" else torch.float32
 
 
-@cache
+@lru_cache(maxsize=128)
+@torch.inference_mode(False)
 def _spread(few: int, many: int, device: torch.device) -> Tensor:
     """(many, few): cubic interpolation as a matrix."""
     unit = torch.eye(few, dtype=torch.float64)[:, None]  # (few, 1, few)
@@ -193,88 +194,7 @@ def paths(
     Returns:
         (b, n, steps, 2) in short sides.
     """
-    turns = uniform(seeds, starts.shape[1], steps, layer=100) * 2 - 1
+    turns = uniform(seeds, starts.shape[1], steps, layer=TURNS) * 2 - 1
     heading = headings[..., None] + (turns * wander[..., None]).cumsum(-1)
     moves = torch.stack([heading.sin(), heading.cos()], dim=-1) * stride[..., None, None]
     return starts[..., None, :] + moves.cumsum(-2)
-
-
-def absorb(pages: list[Tensor], cover: Tensor, colour: Tensor) -> Tensor:
-    """Multiply the pages by what a stain lets through: 1 where nothing covers, its colour where it covers wholly.
-
-    Args:
-        pages: (3, H, W), changed in place.
-        cover: (b, 1, h, w) in [0, 1], scaled up to the pages.
-        colour: (b, 3) or (1, 3), what a full cover lets through.
-
-    Returns:
-        The cover.
-    """
-    passed = 1 - cover * (1 - column(colour, cover))
-    for page, each in zip(pages, passed, strict=True):
-        # channels as a batch: twice as fast as a batch of one
-        page *= scale_to(each[:, None], page.shape[-2:])[:, 0].clamp(0, 1)
-    return cover
-
-
-def lay_over(pages: list[Tensor], cover: Tensor, colour: Tensor) -> Tensor:
-    """Cover the pages with an opaque colour.
-
-    Args:
-        pages: (3, H, W), changed in place.
-        cover: (b, 1, h, w) in [0, 1], scaled up to the pages.
-        colour: (b, 3) or (b, 3, h, w), or the same for all pages.
-
-    Returns:
-        The cover.
-    """
-    size = pages[0].shape[-2:]
-    if colour.dim() == 2:
-        colour = column(colour, cover)
-    colours = colour.expand(len(pages), *colour.shape[1:])
-    for page, each, paint in zip(pages, cover, colours, strict=True):
-        opacity = scale_to(each[None], size)[0].clamp(0, 1)
-        page *= 1 - opacity
-        page += opacity * scale_to(paint[:, None], size)[:, 0]
-        page.clamp_(0, 1)  # rounding of half-precision pages
-    return cover
-
-
-def multiply(pages: list[Tensor], gain: Tensor) -> None:
-    """Multiply the pages in place by a gain (b, 1 or 3, h, w), scaled up; what exceeds white is cut off."""
-    for page, each in zip(pages, gain, strict=True):
-        page *= scale_to(each[:, None], page.shape[-2:])[:, 0]
-        page.clamp_(0, 1)
-
-
-def grey(page: Tensor) -> Tensor:
-    """Luminance (1, H, W) in float32 of a page (3, H, W), by the weights of BT.601."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=page.device)
-    return torch.einsum("c,chw->hw", weights, page.float())[None]
-
-
-def darkest(page: Tensor) -> Tensor:
-    """The darkest of each pixel's 3×3 neighbours, (c, H, W), as shifted minima: F.max_pool2d is slow on a CPU."""
-    for dim in (-1, -2):
-        side = page.shape[dim]
-        low = page.clone()
-        low.narrow(dim, 1, side - 1).copy_(
-            torch.minimum(page.narrow(dim, 1, side - 1), page.narrow(dim, 0, side - 1))
-        )
-        kept = low.narrow(dim, 0, side - 1)
-        kept.copy_(torch.minimum(kept, page.narrow(dim, 1, side - 1)))
-        page = low
-    return page
-
-
-def soften(field: Tensor) -> Tensor:
-    """Average each 3×3 neighbourhood of (…, H, W), weighted 1-2-1 each way; borders are repeated."""
-    for dim in (-1, -2):
-        side = field.shape[dim]
-        soft = 2 * field
-        soft.narrow(dim, 1, side - 1).add_(field.narrow(dim, 0, side - 1))
-        soft.narrow(dim, 0, side - 1).add_(field.narrow(dim, 1, side - 1))
-        soft.select(dim, 0).add_(field.select(dim, 0))
-        soft.select(dim, -1).add_(field.select(dim, -1))
-        field = soft.mul_(0.25)
-    return field

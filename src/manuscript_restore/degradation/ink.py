@@ -8,16 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import (
-    Grid,
-    column,
-    darkest,
-    grey,
-    scale_to,
-    smoothstep,
-    soften,
-    uniform,
-)
+from manuscript_restore.degradation.fields import Grid, column, scale_to, smoothstep, uniform
+from manuscript_restore.degradation.paint import darkest, grey, soften
 
 FAINTEST, DARKEST = 0.06, 0.25  # darkness below the support, as a share of it: from here on a pixel is (all) ink
 SPREAD = 0.2  # standard deviation of the noise of flakes

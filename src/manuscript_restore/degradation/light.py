@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, column, lay_over, multiply, smoothstep, uniform
+from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
+from manuscript_restore.degradation.paint import lay_over, multiply
 
 CELLS = 32  # along the short side; light is smooth
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, absorb, column, smoothstep, uniform
+from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
+from manuscript_restore.degradation.paint import absorb
 
 
 def _blob(grid: Grid, params: Params, *, which: int, bend: float, octaves: int = 4) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, absorb, column, lay_over, multiply, paths, uniform
+from manuscript_restore.degradation.fields import Grid, column, paths, uniform
+from manuscript_restore.degradation.paint import absorb, lay_over, multiply
 
 
 def _lines(grid: Grid, seeds: Tensor, num: int, *, layer: int) -> Tensor:

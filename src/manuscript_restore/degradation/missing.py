@@ -8,7 +8,8 @@ from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
 from manuscript_restore.degradation.biology import backdrop
-from manuscript_restore.degradation.fields import Grid, absorb, column, lay_over, scale_to, uniform
+from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
+from manuscript_restore.degradation.paint import absorb, lay_over
 
 
 def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float) -> Tensor:

@@ -121,7 +121,6 @@ class DegradationPipeline(nn.Module):
         ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
         return dict(zip(weights, (ranks < numbers).float().unbind(1), strict=True))
 
-    @torch.no_grad()
     def _apply_all(self, clean: Tensor, params: Mapping[str, Any], damage_map: Tensor | None = None) -> Tensor:
         degraded = clean.float().clone(memory_format=torch.contiguous_format)
         with torch.autocast(clean.device.type, enabled=False):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
-from manuscript_restore.degradation.fields import Grid, column, grey, scale_to, soften, uniform
+from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
 from manuscript_restore.degradation.ink import find_support
 from manuscript_restore.degradation.noise import plate
+from manuscript_restore.degradation.paint import grey, soften
 
 WHITE = 0.9  # what the support of an exposed page is
 
