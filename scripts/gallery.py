@@ -26,7 +26,7 @@ from manuscript_restore.synthesis import PageGenerator
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5)
 NUM_PAGES = 6
-DOCS_BYTES = 60_000
+DOCS_BYTES = 120_000
 TILE = 176  # pixels of a picture in the docs
 
 Array = NDArray[np.uint8]
@@ -36,7 +36,7 @@ def load_pages(folder: Path | None, size: int) -> Tensor:
     """Clean pages (NUM_PAGES, 3, size, size): the middles of the pages of a folder, or generated ones."""
     if folder is None:
         generator = PageGenerator()
-        arrays = [middle(generator.page(0, i).image, size) for i in range(NUM_PAGES)]
+        arrays = [middle(generator.page(0, 3 + i).image, size) for i in range(NUM_PAGES)]
     else:
         paths = find_images(folder, key="--pages")
         arrays = [middle(read(paths[i * len(paths) // NUM_PAGES]), size) for i in range(NUM_PAGES)]
