@@ -140,13 +140,16 @@ def drawn(pipeline: DegradationPipeline) -> torch.Tensor:
 
 
 def test_number_per_page(pages):
-    kinds = {"a": Fading(p=0.5), "b": YellowTint(p=0.1), "c": Stains(p=0.5), "never": GaussianNoise(p=0)}
+    theirs = K.RandomGamma((2.0, 2.0), p=0.5)
+    kinds = {"a": Fading(p=0.5), "tint": YellowTint(p=0.1), "theirs": theirs, "never": GaussianNoise(p=0)}
     pipeline = DegradationPipeline(kinds, num_per_page=[1, 2])
     counts = torch.zeros(4)
     for seed in range(60):
-        pipeline(pages, seed=seed)
+        result = pipeline(pages, seed=seed)
         assert ((drawn(pipeline).sum(dim=0) >= 1) & (drawn(pipeline).sum(dim=0) <= 2)).all()
         counts += drawn(pipeline).sum(dim=1)
+        same = drawn(pipeline).sum(dim=0) == drawn(pipeline)[1]  # at most tinted, which leaves red
+        assert torch.equal((result == pages)[:, 0].flatten(1).all(dim=1), same)
     assert counts[3] == 0
     assert counts[1] < 0.5 * min(counts[0], counts[2])
     everything = DegradationPipeline(kinds, num_per_page=[9, 9])

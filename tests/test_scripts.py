@@ -104,3 +104,16 @@ def test_calibration_compares_and_proposes(tmp_path):
     rows = {line.split("|")[1].strip(): line.split("|") for line in done.stdout.splitlines() if "±" in line}
     assert rows["support L*"][2] != rows["support L*"][3]
     assert rows["support L*"][3] == rows["support L*"][4]  # nothing was degraded
+
+
+@pytest.mark.slow
+def test_bench_times_every_transform_and_preset(tmp_path):
+    done = script("bench_degradation", "--sizes", 32, "--batches", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    labels = {line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")}
+    assert labels >= {"foxing", "jpeg", "preset reference", "preset palm_leaf"}
+    missing = script(
+        "bench_degradation", "--sizes", 32, "--batches", 1, "--augraphy", sys.executable, cwd=tmp_path
+    )
+    assert missing.returncode != 0
+    assert "No module named 'augraphy'" in missing.stderr

@@ -8,10 +8,11 @@ from manuscript_restore.degradation.blur import GaussianBlur
 from manuscript_restore.degradation.camera import Defocus, LowResolution, MotionBlur, SensorNoise
 from manuscript_restore.degradation.compression import JPEG
 from manuscript_restore.degradation.ink import InkFading, InkFlaking, InkSpread
+from manuscript_restore.degradation.leaf import LeafFibres, StringHole
 from manuscript_restore.degradation.light import CastShadow, ColourCast, Glare, UnevenIllumination, Vignetting
 from manuscript_restore.degradation.liquids import OilSpots, WaterStains
-from manuscript_restore.degradation.mechanics import Cracks, Creases, FoldShadow, LeafFibres, Scratches
-from manuscript_restore.degradation.missing import MissingCorners, RepairPatch, StringHole, Tape, TornEdges
+from manuscript_restore.degradation.mechanics import Cracks, Creases, FoldShadow, Scratches
+from manuscript_restore.degradation.missing import MissingCorners, RepairPatch, Tape, TornEdges
 from manuscript_restore.degradation.noise import GaussianNoise, SaltAndPepper
 from manuscript_restore.degradation.pipeline import DegradationPipeline
 from manuscript_restore.degradation.record import params_from_json, params_to_json

@@ -1,4 +1,4 @@
-"""What bending and rubbing leave: cracks, creases, fold shadows, scratches, rising fibres."""
+"""What bending and rubbing leave: cracks, creases, fold shadows, scratches."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params
 from manuscript_restore.degradation.fields import Grid, column, paths, uniform
-from manuscript_restore.degradation.paint import absorb, lay_over, multiply
+from manuscript_restore.degradation.paint import lay_over, multiply
 
 
 def _lines(grid: Grid, seeds: Tensor, num: int, *, layer: int) -> Tensor:
@@ -203,41 +203,3 @@ class Scratches(Degradation):
             lay_over(pages, cover, torch.tensor([colour]))
             touched = torch.maximum(touched, cover)
         return touched
-
-
-class LeafFibres(Degradation):
-    """The surface fibres of a palm leaf, which rise with age: fine parallel streaks, light and dark.
-
-    A leaf of Corypha or Borassus is ribbed along its length; dry, its epidermis splits into strips that catch
-    light and dirt. Streaks are noise stretched along the page's long side.
-
-    Args:
-        strength: Range of the depth of the streaks, in [0, 1].
-        pitch: Range of the distance between ribs, in short sides.
-        p: Probability per page.
-    """
-
-    def __init__(
-        self, *, strength: Sequence[float] = (0.08, 0.3), pitch: Sequence[float] = (0.008, 0.03), p: float = 0.5
-    ) -> None:
-        super().__init__(p=p, ranges={"strength": strength, "pitch": pitch}, high=1)
-
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
-        """Streak in place."""
-        grid = Grid(pages, 256)
-        upright = grid.height > grid.width
-        streaks = []
-        for seed, pitch in zip(params["seed"], params["pitch"].tolist(), strict=True):
-            ribs = 1 / max(pitch, 2e-3)
-            fine, broad = [
-                grid.noise(seed[None], (along, across) if upright else (across, along), octaves=2, layer=layer)
-                for layer, (along, across) in enumerate(((1.5, 2 * ribs), (0.7, ribs / 3)))
-            ]
-            streaks.append(0.65 * fine + 0.35 * broad - 0.5)
-        patches = grid.noise(params["seed"], 3, octaves=2, layer=3)
-        field = torch.cat(streaks) * (0.4 + 1.2 * patches).clamp(0.2, 1.6)
-        depth = column(severity * params["strength"], field)
-        multiply(pages, (1 + 1.5 * depth * field).clamp(0, 2))
-        raised = (depth * (field - 0.22) * 4).clamp(0, 0.8)
-        lay_over(pages, raised, torch.tensor([[0.80, 0.68, 0.50]]))
-        absorb(pages, (depth * (-0.25 - field) * 4).clamp(0, 0.8), torch.tensor([[0.30, 0.20, 0.12]]))

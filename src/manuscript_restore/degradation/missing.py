@@ -1,4 +1,4 @@
-"""What is gone, or covered for good: torn edges, lost corners, string holes, patches and tape."""
+"""What is gone, or covered for good: torn edges, lost corners, patches and tape."""
 
 import math
 from collections.abc import Sequence
@@ -95,39 +95,6 @@ class MissingCorners(Degradation):
             gone = (1 - down / high - right / wide + 0.7 * noise) * torch.minimum(high, wide) * 0.7
             inside = torch.where(there, torch.maximum(inside, gone), inside)
         return cut_away(pages, inside, params, rim=0.01)
-
-
-class StringHole(Degradation):
-    """The hole for the string of a palm-leaf book, worn wide, and the dark wear around it.
-
-    A leaf has one hole in the middle or two at about a third of its length; the cord frays their edges and hands
-    darken the leaf around. The mask is the hole and the wear.
-
-    Args:
-        radius: Range of the radius, in short sides; the severity scales it.
-        wear: Range of the darkness of the wear, in [0, 1].
-        p: Probability per page.
-    """
-
-    def __init__(
-        self, *, radius: Sequence[float] = (0.02, 0.09), wear: Sequence[float] = (0.2, 0.8), p: float = 0.5
-    ) -> None:
-        super().__init__(p=p, ranges={"radius": radius, "wear": wear, "backdrop": (0, 1)}, high=1)
-
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
-        """Pierce in place."""
-        grid, seeds = Grid(pages, 192), params["seed"]
-        place, scatter = uniform(seeds, 2, layer=1), torch.tensor([0.35, 0.8])
-        down, right = grid.offset(0.5 + scatter * (place - 0.5))
-        radius = column((severity * params["radius"]).clamp(min=1e-4), down)
-        frayed = grid.noise(seeds, 20, octaves=3) - 0.5
-        distance = (down**2 + right**2).sqrt()
-        inside = radius * (1 + 0.25 * frayed) - distance
-        wear = torch.exp((inside / radius).clamp(-20, 0) / 1.5)
-        wear = column((severity * params["wear"]).clamp(max=1), wear) * wear * (1 + frayed).clamp(0, 1)
-        absorb(pages, wear, torch.tensor([[0.42, 0.30, 0.18]]))
-        lost = cut_away(pages, inside, params, rim=0.006)
-        return torch.maximum(lost, scale_to(wear, lost.shape[-2:]))
 
 
 def _rectangle(grid: Grid, seeds: Tensor, half_height: Tensor, half_width: Tensor, *, turn: float) -> Tensor:

@@ -27,7 +27,7 @@ class DegradationPipeline(nn.Module):
             severity, the result is blended with what came in (and not strengthened above 1).
         order: ``fixed``, as in the config, or ``shuffled`` anew for every batch.
         num_per_page: Fewest and most transforms that a page gets, drawn with weights `p` and without repeating
-            one; without it each transform is drawn on its own with probability `p`.
+            one; without it, and for Kornia's containers always, each is drawn on its own with probability `p`.
         rounds: The severity of each round, as a share of `severity`: [1.0, 0.5] runs everything twice, the second
             time at half strength, as in the second-order degradation of Real-ESRGAN (Wang et al. 2021).
 
