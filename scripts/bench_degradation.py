@@ -150,12 +150,13 @@ class Bench:
         """Those of Augraphy's, with their own defaults, in its own interpreter."""
         if self.augraphy is None:
             return {}
-        script = Path(__file__).with_name("augraphy_timings.py")
+        script = Path(__file__).absolute().with_name("augraphy_timings.py")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pages.npy")
             np.save(path, self.pages)
-            command = [self.augraphy, str(script), str(path), str(repeats), *names]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            # Not resolved: an environment's interpreter is a link. Augraphy writes a cache where it runs.
+            command = [str(Path(self.augraphy).absolute()), str(script), str(path), str(repeats), *names]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"--augraphy {self.augraphy}: {done.stderr.strip().splitlines()[-1]}")
         timings: dict[str, float | None] = json.loads(done.stdout.splitlines()[-1])

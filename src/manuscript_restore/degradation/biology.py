@@ -121,8 +121,8 @@ class _Holes(Degradation):
 
 
 def backdrop(drawn: Tensor) -> Tensor:
-    """Colours (b, 3) of what lies behind a page, of numbers in [0, 1]: mostly white or black."""
-    return smoothstep(drawn, 0.25, 0.6)[:, None] * torch.tensor([0.97, 0.97, 0.96]) + 0.03
+    """Greys (b, 1) of what lies behind a page, of numbers in [0, 1]: mostly white or black."""
+    return smoothstep(drawn, 0.25, 0.6)[:, None] * 0.96 + 0.03
 
 
 class Wormholes(_Holes):

@@ -73,11 +73,13 @@ class JPEG(Degradation):
 def _quantise(channels: Tensor, dct: Tensor, steps: Tensor) -> Tensor:
     """Transform 8×8 blocks, round the coefficients to multiples of their steps, and transform back."""
     num, height, width = channels.shape
-    blocks = channels.view(num, height // 8, 8, width // 8, 8).transpose(2, 3)  # (c, h/8, w/8, 8, 8)
-    levels = dct @ blocks @ dct.T / steps
+    rows = dct @ channels.reshape(num, height // 8, 8, width)
+    steps = steps.repeat(1, width // 8)
+    levels = (rows.view(-1, 8) @ dct.T).view_as(rows) / steps
     whole = levels.floor()
-    rounded = whole + ((levels - whole - 0.5) * SLOPE + 0.5).clamp(0, 1)
-    return (dct.T @ (rounded * steps) @ dct).transpose(2, 3).reshape(num, height, width)
+    ramp = levels.sub_(whole).sub_(0.5).mul_(SLOPE).add_(0.5).clamp_(0, 1)
+    rows = (whole.add_(ramp).mul_(steps).view(-1, 8) @ dct).view_as(rows)
+    return (dct.T @ rows).view(num, height, width)
 
 
 @cache

@@ -25,9 +25,9 @@ def find_support(page: Tensor) -> Tensor:
         (3, H, W) in float32.
     """
     height, width = page.shape[-2:]
-    # First averaged, so that the grain of the support does not count as bright
-    small = F.avg_pool2d(page[:, None].float(), 3, ceil_mode=True)
-    bright = soften(F.max_pool2d(small, 7, stride=3, padding=3))
+    # First averaged (2×2: bilinear at half the size), so that the support's grain does not count as bright
+    small = F.interpolate(page[:, None].float(), (max(1, height // 2), max(1, width // 2)), mode="bilinear")
+    bright = soften(soften(F.max_pool2d(small, 9, stride=4, padding=4)))
     return F.interpolate(bright, (height, width), mode="bilinear")[:, 0]
 
 

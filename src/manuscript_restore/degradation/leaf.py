@@ -33,7 +33,7 @@ class LeafFibres(Degradation):
 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
         """Streak in place."""
-        grid, seeds = Grid(pages, 256), params["seed"]
+        grid, seeds = Grid(pages, 192), params["seed"]
         upright = grid.height > grid.width
         streaks = []
         for seed, pitch in zip(seeds, params["pitch"].tolist(), strict=True):
@@ -51,10 +51,10 @@ class LeafFibres(Degradation):
         field = self.bend(grid, torch.cat(streaks), seeds, upright)
         field = field * (0.4 + 1.2 * grid.noise(seeds, 3, octaves=2, layer=3)).clamp(0.2, 1.6)
         depth = column(severity * params["strength"], field)
-        multiply(pages, (1 + 1.5 * depth * field).clamp(0, 2))
+        dirty = (depth * (-0.25 - field) * 4).clamp(0, 0.8)
+        multiply(pages, (1 + 1.5 * depth * field).clamp(0, 2) * (1 - 0.8 * dirty))
         raised = (depth * (field - 0.22) * 4).clamp(0, 0.8)
         lay_over(pages, raised, torch.tensor([[0.80, 0.68, 0.50]]))
-        absorb(pages, (depth * (-0.25 - field) * 4).clamp(0, 0.8), torch.tensor([[0.30, 0.20, 0.12]]))
 
     @staticmethod
     def bend(grid: Grid, field: Tensor, seeds: Tensor, upright: bool) -> Tensor:

@@ -82,9 +82,9 @@ class Cracks(Degradation):
         values = (there * (0.7 + 0.3 * taper)).clamp(max=1).flatten(1)
         places, radii = (points / size).flatten(1, 2), radii.flatten(1)
         opacity = column((severity * params["opacity"]).clamp(max=1), grid.y)
-        lips = opacity * grid.stamp(places + torch.tensor([0.003, 0.002]), 1.3 * radii, 0.35 * values, soft=0.5)
-        lay_over(pages, lips, torch.tensor([[0.93, 0.86, 0.74]]))
         cracks = opacity * grid.stamp(places, radii, values)
+        lips = 0.35 * cracks.roll((1, 1), dims=(-2, -1))
+        lay_over(pages, lips, torch.tensor([[0.93, 0.86, 0.74]]))
         lay_over(pages, cracks, torch.tensor([[0.10, 0.07, 0.05]]))
         return torch.maximum(cracks, lips)
 
@@ -115,7 +115,7 @@ class Creases(Degradation):
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
         """Crease in place."""
         seeds, most = params["seed"], self.counts["count"][1]
-        grid = Grid(pages, 192)
+        grid = Grid(pages, 160)
         bend = 0.03 * (grid.noise(seeds, 4, octaves=3) - 0.5)
         side, depth = uniform(seeds, 2, most, layer=5).unbind(1)
         amount = (0.4 + 0.6 * depth) * (torch.arange(most) < params["count"][:, None])
@@ -166,7 +166,7 @@ class Scratches(Degradation):
         p: Probability per page.
     """
 
-    steps = 224
+    steps = 176
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Scratches(Degradation):
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 512)
         size = torch.tensor([grid.height, grid.width])
-        main, turn, length, faint, dark = uniform(seeds, 5, most, layer=1).unbind(1)
+        main, turn, length, faint = uniform(seeds, 4, most, layer=1).unbind(1)
         points = paths(
             seeds,
             uniform(seeds, most, 2, layer=2) * size,
@@ -197,9 +197,6 @@ class Scratches(Degradation):
         values = there[..., None] * skips * (1 - torch.linspace(-1, 1, self.steps) ** 4)
         values = (severity * params["opacity"])[:, None, None].clamp(max=1) * values
         places, radii = (points / size).flatten(1, 2), torch.full(values.shape, 0.0026).flatten(1)
-        touched = torch.zeros((), device=grid.device)
-        for colour, chosen in (([0.94, 0.90, 0.82], dark > 0.35), ([0.16, 0.13, 0.11], dark <= 0.35)):
-            cover = grid.stamp(places, radii, (values * chosen[..., None]).flatten(1))
-            lay_over(pages, cover, torch.tensor([colour]))
-            touched = torch.maximum(touched, cover)
-        return touched
+        bare, dirty = torch.tensor([0.94, 0.90, 0.82]), torch.tensor([0.16, 0.13, 0.11])
+        colour = torch.where(uniform(seeds, 1, layer=4) < 0.65, bare, dirty)
+        return lay_over(pages, grid.stamp(places, radii, values.flatten(1)), colour)

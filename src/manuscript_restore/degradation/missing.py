@@ -27,10 +27,9 @@ def cut_away(pages: list[Tensor], inside: Tensor, params: Params, *, rim: float)
     height, width = pages[0].shape[-2:]
     browned = 0.5 * torch.exp((inside / rim).clamp(-20, 0))
     absorb(pages, browned, torch.tensor([[0.50, 0.36, 0.24]]))
+    shade = 1 - 0.3 * torch.exp(-(inside / 0.01).clamp(0, 20))
     # The outline is scaled up before it is made sharp.
-    distance = scale_to(inside, (height, width)) * min(height, width)
-    shade = 1 - 0.3 * torch.exp(-(distance / 2.5).clamp(0, 20))
-    lost = (distance + 0.5).clamp(0, 1)
+    lost = (scale_to(inside, (height, width)) * min(height, width) + 0.5).clamp(0, 1)
     lay_over(pages, lost, column(backdrop(params["backdrop"]), lost) * shade)
     return torch.maximum(lost, scale_to(browned, (height, width)))
 

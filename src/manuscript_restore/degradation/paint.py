@@ -17,10 +17,9 @@ def absorb(pages: list[Tensor], cover: Tensor, colour: Tensor) -> Tensor:
     Returns:
         The cover.
     """
-    passed = 1 - cover * (1 - column(colour, cover))
-    for page, each in zip(pages, passed, strict=True):
-        # channels as a batch: twice as fast as a batch of one
-        page *= scale_to(each[:, None], page.shape[-2:])[:, 0].clamp(0, 1)
+    taken = (column(colour, cover) - 1).expand(len(pages), -1, -1, -1)
+    for page, each, colours in zip(pages, cover, taken, strict=True):
+        page *= scale_to(each[None], page.shape[-2:])[0].clamp(0, 1) * colours + 1
     return cover
 
 
@@ -30,7 +29,7 @@ def lay_over(pages: list[Tensor], cover: Tensor, colour: Tensor) -> Tensor:
     Args:
         pages: (3, H, W), changed in place.
         cover: (b, 1, h, w) in [0, 1], scaled up to the pages.
-        colour: (b, 3) or (b, 3, h, w), or the same for all pages.
+        colour: (b, 3) or (b, 3, h, w), grey with 1 channel for 3; or the same for all pages.
 
     Returns:
         The cover.
