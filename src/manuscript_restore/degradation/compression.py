@@ -55,13 +55,13 @@ class JPEG(Degradation):
         dct, luminance, chrominance, to_ycbcr, to_rgb = _constants(device)
         for page, quality in zip(pages, params["quality"].tolist(), strict=True):
             scale = (50 / max(quality, 1.0) if quality < 50 else 2 - quality / 50) * severity / 255
-            padded = F.pad(page.clone()[None].to(dct.dtype), (0, -width % 16, 0, -height % 16), mode="replicate")[
-                0
-            ]
+            padded = page.to(dct.dtype, copy=True)
+            if width % 16 or height % 16:
+                padded = F.pad(padded[None], (0, -width % 16, 0, -height % 16), mode="replicate")[0]
             ycbcr = (to_ycbcr @ padded.flatten(1)).view_as(padded)
             light, colours = ycbcr[:1], ycbcr[1:]
             light = _quantise(light - 0.5, dct, (luminance * scale).clamp(min=1e-6)) + 0.5
-            half = F.avg_pool2d(colours[None], 2)[0]
+            half = F.interpolate(colours[None], scale_factor=0.5, mode="bilinear")[0]  # the mean of 2×2
             half = _quantise(half, dct, (chrominance * scale).clamp(min=1e-6))
             full = F.interpolate(half[None], scale_factor=2, mode="bilinear")[0]
             # At a severity near 0 the halved colours must vanish too.
