@@ -22,7 +22,7 @@ from manuscript_restore import images
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.sources import GeneratedSource
 from manuscript_restore.data.views import Augment, View
-from manuscript_restore.models import Restorer
+from manuscript_restore.models import ViTRestorer
 from manuscript_restore.synthesis import PageGenerator
 from manuscript_restore.synthesis.supports import KINDS
 
@@ -79,7 +79,7 @@ def main() -> None:
         for crop in (256, 128):
             view = View("crop", crop, Augment(hflip=0.5, photometric=1.0))
             once = seconds(partial(cut, pages, view), 200)
-            net = Restorer(encoder="vit_tiny_patch16_224", decoder={"name": "progressive"}, image_size=crop)
+            net = ViTRestorer(encoder="vit_tiny_patch16_224", decoder={"name": "progressive"}, image_size=crop)
             batch = torch.rand(4, 3, crop, crop)
             step = seconds(partial(train, net, batch), 5) / len(batch)
             print(

@@ -13,14 +13,15 @@ import torch
 import typer
 from hydra import compose, initialize_config_dir
 from rich.console import Console
+from torch import nn
 
 from manuscript_restore import images
-from manuscript_restore.checkpoint import load_restorer, read_checkpoint
+from manuscript_restore.checkpoint import load_model, read_checkpoint
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
 from manuscript_restore.metrics import psnr, ssim
-from manuscript_restore.models import Restorer
+from manuscript_restore.models import ViTRestorer
 from manuscript_restore.report.figures import contact_sheet, error_map
 from manuscript_restore.synthesis import generate_page
 
@@ -79,17 +80,17 @@ def scores(picture: torch.Tensor, clean: torch.Tensor) -> str:
     return f"{psnr(picture, clean).item():.2f} dB, SSIM {ssim(picture, clean).item():.3f}"
 
 
-def find_restorer(checkpoint: Path | None) -> tuple[Restorer, str]:
+def find_restorer(checkpoint: Path | None) -> tuple[nn.Module, str]:
     """The restorer and what to call it."""
     if checkpoint is None:
         trained = sorted(Path("outputs/train").glob("*/*/checkpoints/best.ckpt"), key=lambda p: p.stat().st_mtime)
         if not trained:
             print("no checkpoint given and none in outputs/train/: drawing an untrained network")
-            return Restorer(encoder="vit_tiny_patch16_224", decoder={"name": "progressive"}).eval(), "untrained"
+            return ViTRestorer(encoder="vit_tiny_patch16_224", decoder={"name": "progressive"}).eval(), "untrained"
         checkpoint = trained[-1]
         print(f"checkpoint: {checkpoint}")
     epoch = read_checkpoint(checkpoint)["epoch"]
-    return load_restorer(checkpoint), f"epoch {epoch + 1}"
+    return load_model(checkpoint), f"epoch {epoch + 1}"
 
 
 def build_degradation(preset: str) -> Any:

@@ -38,7 +38,7 @@ def test_every_experiment_builds(experiment):
         optimizer=plain(config.optimizer),
         seed=0,
     )
-    assert module.restorer.encoder.vit.patch_embed.img_size == (config.data.image_size,) * 2
+    assert module.model.encoder.vit.patch_embed.img_size == (config.data.image_size,) * 2
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ import timm
 import torch
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.models import Restorer
+from manuscript_restore.models import ViTRestorer
 
 
 def num_parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def tiny(decoder: str = "progressive", **options) -> Restorer:
-    return Restorer(
+def tiny(decoder: str = "progressive", **options) -> ViTRestorer:
+    return ViTRestorer(
         encoder=options.pop("encoder", "vit_tiny_patch16_224"),
         decoder={"name": decoder},
         image_size=options.pop("image_size", 64),
@@ -22,7 +22,7 @@ def tiny(decoder: str = "progressive", **options) -> Restorer:
 
 
 def test_reference_parameter_counts():
-    restorer = Restorer(encoder="vit_base_patch16_224", decoder={"name": "reference"}, image_size=256)
+    restorer = ViTRestorer(encoder="vit_base_patch16_224", decoder={"name": "reference"}, image_size=256)
     assert num_parameters(restorer.encoder) == 85_843_200
     assert num_parameters(restorer.decoder.to_pixels) == 590_592
     assert num_parameters(restorer.decoder.merge) == 21
@@ -141,4 +141,4 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
 def test_mistakes_are_explained(options, message):
     settings = {"encoder": "vit_tiny_patch16_224", "decoder": {"name": "progressive"}, "image_size": 64}
     with pytest.raises(UserError, match=message):
-        Restorer(**{**settings, **options})
+        ViTRestorer(**{**settings, **options})

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
 from PIL import Image
 
-from manuscript_restore.checkpoint import load_restorer
+from manuscript_restore.checkpoint import load_model
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.images import quantize
 from manuscript_restore.metrics import psnr
@@ -70,7 +70,7 @@ def score_again(summary, *overrides: str) -> float:
     degradation = build(config.val_degradation, "val_degradation")
     datamodule = build(config.data, "data", seed=0, degradation=degradation, val_degradation=degradation)
     datamodule.setup("test")
-    restorer = load_restorer(summary["best_checkpoint"])
+    restorer = load_model(summary["best_checkpoint"])
     values = []
     for batch in datamodule.test_dataloader():
         batch = datamodule.on_after_batch_transfer(batch, 0)

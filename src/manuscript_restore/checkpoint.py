@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.models import Restorer
+from manuscript_restore.models import build_model
 
-PREFIX = "restorer."
+PREFIX = "model."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -30,17 +31,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_restorer(path: str | Path) -> Restorer:
-    """The restorer of a training checkpoint, on the CPU, in eval mode (the averaged weights if EMA was on).
+def load_model(path: str | Path) -> nn.Module:
+    """The network of a training checkpoint, on the CPU, in eval mode (the averaged weights if EMA was on).
 
     Raises:
         UserError: As `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path)
-    restorer = Restorer(**{**checkpoint["hyper_parameters"]["model"], "encoder_weights": None})
+    model = build_model({**checkpoint["hyper_parameters"]["model"], "encoder_weights": None})
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    restorer.load_state_dict(state)
-    return restorer.eval()
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import quantize
 from manuscript_restore.losses import CombinedLoss
 from manuscript_restore.metrics import RestorationMetrics
-from manuscript_restore.models import Restorer
+from manuscript_restore.models import build_model
 
 Batch = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ class RestorationModule(L.LightningModule):
     rounded to 8 bits, as a file would hold them, and the degraded input beside them.
 
     Args:
-        model: Arguments of `Restorer`.
+        model: As `build_model` takes it.
         loss: Arguments of `CombinedLoss`.
         optimizer: Fields of `Schedule`.
         train_metrics_every: Training metrics are computed every so many batches.
@@ -47,13 +47,12 @@ class RestorationModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        check_keys(Restorer, model, "model")
         check_keys(CombinedLoss, loss, "loss")
         check_keys(Schedule, optimizer, "optimizer")
         self.schedule = Schedule(**optimizer)
         if train_metrics_every < 1:
             raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
-        self.restorer = Restorer(**model)
+        self.model = build_model(model)
         self.loss = CombinedLoss(**loss)
         self.train_metrics = RestorationMetrics("train/")
         self.val_metrics = RestorationMetrics("val/")
@@ -63,7 +62,7 @@ class RestorationModule(L.LightningModule):
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore (B, 3, H, W) in [0, 1]."""
-        restored: Tensor = self.restorer(degraded)
+        restored: Tensor = self.model(degraded)
         return restored
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -129,7 +128,7 @@ class RestorationModule(L.LightningModule):
                 "trainer.max_epochs=-1: the cosine needs an end; give a number of epochs (or max_steps)"
             )
         schedule = self.schedule
-        optimizer = AdamW(self.restorer.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        optimizer = AdamW(self.model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
         factor = LambdaLR(optimizer, lambda step: schedule.factor(step, num_steps=int(num_steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 

@@ -105,7 +105,7 @@ def train(
     for each in loggers:
         each.log_hyperparams({key: plain(value) for key, value in settings.items()})
 
-    num_parameters = sum(parameter.numel() for parameter in net.restorer.parameters())
+    num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it

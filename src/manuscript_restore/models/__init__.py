@@ -1,7 +1,34 @@
-"""Restoration networks: timm encoders, pixel decoders and the restorer that joins them."""
+"""Restoration networks: timm encoders, pixel decoders, the restorer that joins them, and the choice by name.
 
+Every network maps (B, 3, H, W) in [0, 1] to the same shape and range for any H and W, and knows as ``image_size``
+the side in pixels of the views that it was trained on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.models.decoders import ProgressiveDecoder, ReferenceDecoder
 from manuscript_restore.models.encoder import Encoder
-from manuscript_restore.models.restorer import DECODERS, Restorer
+from manuscript_restore.models.vit_restorer import DECODERS, ViTRestorer
 
-__all__ = ["DECODERS", "Encoder", "ProgressiveDecoder", "ReferenceDecoder", "Restorer"]
+__all__ = ["DECODERS", "MODELS", "Encoder", "ProgressiveDecoder", "ReferenceDecoder", "ViTRestorer", "build_model"]
+
+MODELS: dict[str, type[nn.Module]] = {"vit": ViTRestorer}
+"""``model.name`` → class."""
+
+
+def build_model(options: Mapping[str, Any]) -> nn.Module:
+    """The network that the config section ``model`` describes: ``name`` (default ``vit``) and its arguments.
+
+    Raises:
+        UserError: An unknown name or argument.
+    """
+    arguments = dict(options)
+    name = arguments.pop("name", "vit")
+    if name not in MODELS:
+        raise UserError(f"model.name={name}: unknown; use one of {', '.join(MODELS)}")
+    check_keys(MODELS[name], arguments, "model")
+    return MODELS[name](**arguments)

@@ -16,7 +16,7 @@ DECODERS: dict[str, type[ReferenceDecoder | ProgressiveDecoder]] = {
 }
 
 
-class Restorer(nn.Module):
+class ViTRestorer(nn.Module):
     """ViT encoder and pixel decoder: (B, 3, H, W) in [0, 1] to the same shape and range, for any H and W ≥ 1.
 
     Padding, normalisation and cropping live here, so that training, evaluation and restoration cannot disagree.
