@@ -1,17 +1,59 @@
-"""From a training checkpoint to a restorer, without running any code that the file might hold."""
+"""Networks as files: training checkpoints, and released models (safetensors and a JSON config).
 
+Neither can run code: checkpoints are read with ``weights_only=True``, safetensors hold nothing but numbers.
+"""
+
+import hashlib
+import json
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import nn
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
 from manuscript_restore.models import build_model
 
 PREFIX = "model."
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+RELEASED = Path(__file__).parent / "weights"
+"""A folder for each model that comes with the package."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which network it was: its name, and the SHA-256 of the file of its weights."""
+
+    name: str
+    sha256: str
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """The network of a training checkpoint or of a released model's folder, on the CPU, in eval mode, float32.
+
+    Of a training with averaged weights, those.
+
+    Raises:
+        UserError: The file is missing, damaged, or not of this project.
+    """
+    if Path(path).is_dir():
+        options, state = _read_released(Path(path))
+    else:
+        checkpoint = read_checkpoint(path)
+        options = checkpoint["hyper_parameters"]["model"]
+        state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
+    model = build_model({**options, "encoder_weights": None} if "encoder_weights" in options else options)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{path}: the weights are not those of the model that it describes") from error
+    return model.float().eval()
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -31,17 +73,60 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_model(path: str | Path) -> nn.Module:
-    """The network of a training checkpoint, on the CPU, in eval mode (the averaged weights if EMA was on).
+def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True) -> None:
+    """Make a released model of a training checkpoint: ``config.json`` and ``model.safetensors`` in a new folder.
+
+    Args:
+        checkpoint: Of a training.
+        folder: Made here.
+        name: What records will call the model.
+        half: Store the weights in float16: half the size; they are computed with in float32.
 
     Raises:
-        UserError: As `read_checkpoint`.
+        UserError: As `read_checkpoint`; or the folder is there already.
     """
-    checkpoint = read_checkpoint(path)
-    model = build_model({**checkpoint["hyper_parameters"]["model"], "encoder_weights": None})
-    state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    model.load_state_dict(state)
-    return model.eval()
+    folder = Path(folder)
+    if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
+        raise UserError(f"{folder}: holds a model already; give a new folder")
+    model = load_model(checkpoint)
+    options = {**read_checkpoint(checkpoint)["hyper_parameters"]["model"]}
+    options.pop("encoder_weights", None)
+    state = {key: value.half() if half else value for key, value in model.state_dict().items()}
+    config = json.dumps({"name": name, "model": options}, indent=1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    for file, content in ((CONFIG, config.encode()), (WEIGHTS, save(state))):
+        with whole_file(folder / file) as unfinished:
+            unfinished.write_bytes(content)
+
+
+def find_released(name: str) -> Path:
+    """The folder of a model that comes with the package.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    folder = RELEASED / name
+    if not (folder / CONFIG).is_file():
+        known = ", ".join(sorted(path.parent.name for path in RELEASED.glob(f"*/{CONFIG}")))
+        raise UserError(
+            f"model {name}: does not come with this package (there is {known or 'none yet'}); "
+            "give the path of a training checkpoint or of an exported model"
+        )
+    return folder
+
+
+def identify(path: str | Path) -> ModelIdentity:
+    """Name and hash of a training checkpoint or a released model."""
+    path = Path(path)
+    if path.is_dir():
+        name, file = str(_read_config(path)["name"]), path / WEIGHTS
+    else:
+        name, file = path.name, path
+    with file.open("rb") as content:
+        return ModelIdentity(name, hashlib.file_digest(content, "sha256").hexdigest())
 
 
 def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
@@ -59,3 +144,19 @@ def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
             "\n".join([f"ckpt_path={path}: the checkpoint of another model", *lines])
             + "\nResume with the experiment and overrides that the run was started with"
         )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return {"name": str(config["name"]), "model": dict(config["model"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"model {folder}: {CONFIG} is missing or damaged; export the model again") from error
+
+
+def _read_released(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    config = _read_config(folder)
+    try:
+        return config["model"], load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"model {folder}: {WEIGHTS} is missing or damaged; export the model again") from error

@@ -4,7 +4,6 @@ Three forms of one picture: an *array* is uint8 (H, W, 3) RGB, a *tensor* uint8 
 float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles are not applied.
 """
 
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
 
 FORMATS = {
     ".jpg": "JPEG",
@@ -129,14 +129,8 @@ def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int =
         "WEBP": {"quality": quality},
         "TIFF": {"compression": "tiff_lzw"},
     }
-    unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
-    try:
+    with whole_file(path) as unfinished:
         Image.fromarray(array).save(unfinished, image_format, **options.get(image_format, {}))
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); check the folder and the disk") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -53,6 +52,8 @@ def error_map(restored: Tensor, clean: Tensor, *, limit: float = 0.25) -> Tensor
     Returns:
         (3, H, W) in [0, 1].
     """
+    from matplotlib import colormaps  # slow to import, and restoring a page has no need of it
+
     error = (restored - clean).abs().mean(dim=0) / limit
     rgb = colormaps["inferno"](error.clamp(0, 1).cpu().numpy())[..., :3]
     return torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)

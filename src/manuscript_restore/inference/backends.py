@@ -1,0 +1,102 @@
+"""What runs the network. Another engine (an exported model, say) is another class with the same three members."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from manuscript_restore.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Backend(Protocol):
+    """Restores tiles; may be called from several threads at once."""
+
+    @property
+    def description(self) -> str:
+        """Engine, device and precision, for the record: ``"torch 2.15.0, cpu, fp32"``."""
+
+    def default_batch(self, tile: int) -> int:
+        """How many tiles of that side it takes at once best."""
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        """(B, 3, h, w) float32 in [0, 1] on the CPU → the same, for any h and w."""
+
+
+class TorchBackend:
+    """The network itself, on any device of PyTorch.
+
+    One thread runs it, whoever asks: page threads then decode and encode while it computes, and PyTorch's own
+    threads are not multiplied by theirs.
+
+    Args:
+        model: Maps (B, 3, h, w) in [0, 1] to the same.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the best there is.
+        precision: ``fp32``, ``bf16``, or ``auto``: bf16 on a GPU that computes in it, fp32 elsewhere (a CPU
+            without bf16 units is six times slower with it).
+        compile: Let ``torch.compile`` fuse the network: a minute at the start, worth it for many pages.
+
+    Raises:
+        UserError: The device is not there, or a name is unknown.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, device: str = "auto", precision: str = "auto", compile: bool = False
+    ) -> None:
+        self.device = _find_device(device)
+        if precision not in PRECISIONS:
+            raise UserError(f"precision={precision}: must be one of {', '.join(PRECISIONS)}")
+        bf16_fits = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        self.bf16 = precision == "bf16" or (precision == "auto" and bf16_fits)
+        # Convolutions on a CPU are a quarter faster so, and no slower on a GPU.
+        self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
+        if compile:
+            self.model.compile(dynamic=False)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+
+    @property
+    def description(self) -> str:
+        """Engine, device and precision."""
+        return f"torch {torch.__version__}, {self.device}, {'bf16' if self.bf16 else 'fp32'}"
+
+    def default_batch(self, tile: int) -> int:
+        """On a CPU four tiles of 256² (measured: more or larger ones leave the cache), on a GPU 64."""
+        tiles_of_256 = 4 if self.device.type == "cpu" else 64
+        return max(1, tiles_of_256 * 256**2 // tile**2)
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        """Restore (B, 3, h, w)."""
+        return self._thread.submit(self._restore, tiles).result()
+
+    def _restore(self, tiles: Tensor) -> Tensor:
+        try:
+            return self._forward(tiles)
+        except torch.OutOfMemoryError as error:
+            if len(tiles) == 1:
+                raise UserError(
+                    f"{self.device}: out of memory with a single tile of {tiles.shape[-1]} pixels; "
+                    "use a smaller tile, or device=cpu"
+                ) from error
+        half = len(tiles) // 2  # outside the except clause, which would keep the failed batch alive
+        return torch.cat([self._restore(tiles[:half]), self._restore(tiles[half:])])
+
+    def _forward(self, tiles: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            restored: Tensor = self.model(tiles.to(self.device, memory_format=torch.channels_last))
+            # Contiguous again: what follows goes through the rows.
+            return restored.float().cpu().contiguous()
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in DEVICES[1:] or not (number.isdigit() or not number):
+        raise UserError(f"device={name}: must be one of {', '.join(DEVICES)}, or cuda:1 and so on")
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if int(number or 0) >= counts[kind]:
+        raise UserError(f"device={name}: not there (PyTorch sees {counts[kind]} of {kind}); use device=cpu")
+    return torch.device(name)

@@ -1,0 +1,170 @@
+"""What a scholar may check: where a page changed, how surely, and a record of how it was made.
+
+The maps are 8-bit grey pictures. *Change*: ten grey levels a unit of CIEDE2000, white at 25.5 and above.
+*Confidence*: white where all views of the page agree, black where their standard deviation reaches a tenth of the
+full scale. Maps of pages beyond `MAP_SIDE` are block means at a whole fraction of the size.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from manuscript_restore.colour import delta_e_2000
+from manuscript_restore.images import to_array, to_uint8
+from manuscript_restore.inference.restorer import Band
+from manuscript_restore.report.figures import contact_sheet
+
+MAP_SIDE = 6000
+"""Longest side of a map, pixels."""
+COMPARISON_SIDE = 1600
+"""Longest side of each picture of the side-by-side, pixels."""
+CHANGE_LEVELS = 10
+"""Grey levels a unit of CIEDE2000."""
+SPREAD_LIMIT = 0.1
+"""Standard deviation of the views at which confidence is 0."""
+VISIBLE = 2.3
+"""CIEDE2000 of a just noticeable difference (Mahy et al. 1994)."""
+BINS_PER_UNIT = 20
+SAMPLING = 4
+"""Every so many-th row and column decides a page's mean change."""
+
+
+def change(band: Band) -> Tensor:
+    """CIEDE2000 between the original and the restored rows: (n, W)."""
+    return delta_e_2000(_colours(band.original), _colours(band.restored))
+
+
+def confidence(spread: Tensor) -> Tensor:
+    """Spread of the views (n, W) → confidence in [0, 1], 1 where they agree."""
+    return (1 - spread / SPREAD_LIMIT).clamp(0, 1)
+
+
+class BlockMeans:
+    """A picture (C, H, W) that arrives in bands of rows, reduced to at most ``longest`` pixels a side."""
+
+    def __init__(self, height: int, width: int, *, longest: int, channels: int = 1) -> None:
+        self.factor = max(1, -(-max(height, width) // longest))
+        shape = (channels, -(-height // self.factor), -(-width // self.factor))
+        self._sums = np.zeros(shape, np.float32)
+        self._height, self._width = height, width
+
+    def add(self, top: int, rows: Tensor) -> None:
+        """Add rows (C, n, W) that start at row ``top`` of the picture."""
+        values = rows.numpy()
+        columns = np.arange(0, self._width, self.factor)
+        across = np.add.reduceat(values, columns, axis=2)
+        blocks = (top + np.arange(values.shape[1])) // self.factor
+        starts = np.flatnonzero(np.r_[True, np.diff(blocks) > 0])
+        self._sums[:, blocks[starts]] += np.add.reduceat(across, starts, axis=1)
+
+    def means(self) -> Tensor:
+        """The reduced picture (C, h, w)."""
+        heights, widths = (
+            np.minimum(self.factor, side - np.arange(0, side, self.factor)) for side in (self._height, self._width)
+        )
+        return torch.from_numpy(self._sums / (heights[:, None] * widths).astype(np.float32))
+
+
+class Scores:
+    """How much a page changed, from every fourth pixel in both directions; memory does not grow with the page."""
+
+    def __init__(self) -> None:
+        self._histogram = np.zeros(100 * BINS_PER_UNIT + 1, np.int64)
+        self._change = 0.0
+        self._confidence: float | None = None
+
+    def add(self, band: Band) -> None:
+        """Count a band."""
+        first = -band.top % SAMPLING
+
+        def sample(rows: Tensor) -> Tensor:
+            return rows[..., first::SAMPLING, ::SAMPLING]
+
+        changes = change(Band(band.top, sample(band.original), sample(band.restored), None)).flatten()
+        bins = (changes * BINS_PER_UNIT).round().long().clamp(max=len(self._histogram) - 1)
+        self._histogram += np.bincount(bins.numpy(), minlength=len(self._histogram))
+        self._change += changes.sum().item()
+        if band.spread is not None:
+            total = confidence(sample(band.spread)).sum().item()
+            self._confidence = (self._confidence or 0.0) + total
+
+    def summary(self) -> dict[str, float]:
+        """Mean and 95th percentile of the change in CIEDE2000, the share of pixels that changed visibly, and
+        the mean confidence if it was measured.
+        """
+        share = self._histogram.cumsum() / max(1, self._histogram.sum())
+        count = max(1, int(self._histogram.sum()))
+        scores = {
+            "change_mean": self._change / count,
+            "change_95th_percentile": float(np.searchsorted(share, 0.95)) / BINS_PER_UNIT,
+            "changed_share": float(1 - share[int(VISIBLE * BINS_PER_UNIT)]),
+        }
+        return scores if self._confidence is None else {**scores, "confidence_mean": self._confidence / count}
+
+
+class Evidence:
+    """Collects a page's bands and draws its pictures.
+
+    Args:
+        height, width: Of the page.
+        maps: Which of ``change``, ``confidence`` and ``comparison`` are wanted.
+    """
+
+    def __init__(self, height: int, width: int, *, maps: frozenset[str]) -> None:
+        self.scores = Scores()
+        self._maps = {
+            name: BlockMeans(height, width, longest=MAP_SIDE) for name in ("change", "confidence") if name in maps
+        }
+        self._pair = (
+            [BlockMeans(height, width, longest=COMPARISON_SIDE, channels=3) for _ in range(2)]
+            + [BlockMeans(height, width, longest=COMPARISON_SIDE)]
+            if "comparison" in maps
+            else []
+        )
+
+    def add(self, band: Band) -> None:
+        """Add the next rows."""
+        self.scores.add(band)
+        if "change" in self._maps or self._pair:
+            changed = change(band)[None]
+            if "change" in self._maps:
+                self._maps["change"].add(band.top, changed)
+            if self._pair:
+                for means, rows in zip(
+                    self._pair, (_colours(band.original), _colours(band.restored), changed), strict=True
+                ):
+                    means.add(band.top, rows)
+        if "confidence" in self._maps and band.spread is not None:
+            self._maps["confidence"].add(band.top, confidence(band.spread)[None])
+
+    def pictures(self) -> dict[str, Image.Image]:
+        """The wanted pictures by name; to be asked for after the last band."""
+        scales = {"change": CHANGE_LEVELS / 255, "confidence": 1}
+        drawn: dict[str, Image.Image] = {
+            name: _grey_picture(means.means() * scales[name]) for name, means in self._maps.items()
+        }
+        if self._pair:
+            original, restored, changed = (means.means() for means in self._pair)
+            shown = (changed * (CHANGE_LEVELS / 255)).expand(3, -1, -1).clamp(0, 1)
+            drawn["comparison"] = contact_sheet(
+                [[original, restored, shown]], [["original", "restored", "change: white is CIEDE2000 25.5"]]
+            )
+        return drawn
+
+    @property
+    def map_scale(self) -> dict[str, int]:
+        """Pixels of the page that one pixel of each map stands for, along a side."""
+        return {name: means.factor for name, means in self._maps.items()}
+
+
+def _colours(rows: Tensor) -> Tensor:
+    return rows[:3] if rows.shape[0] >= 3 else rows[:1].expand(3, -1, -1)
+
+
+def _grey_picture(values: Tensor) -> Image.Image:
+    array: NDArray[Any] = to_array(to_uint8(values))
+    return Image.fromarray(array[..., 0])

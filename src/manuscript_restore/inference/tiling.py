@@ -1,0 +1,127 @@
+"""Any page through a network of small views: overlapping tiles, faded into each other, row by row.
+
+Memory is bounded by the page's width: one row of tiles is held, whatever the height. The page comes in and goes
+out in bands of rows, so that neither has to fit into memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manuscript_restore.errors import UserError
+
+ReadRows = Callable[[int, int], Tensor]
+"""(top, bottom) → float (C, bottom − top, W)."""
+RestoreTiles = Callable[[Tensor], Tensor]
+"""(B, C, h, w) → (B, C', h, w)."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a page is cut.
+
+    Args:
+        tile: Side of a tile in pixels; pages with a shorter side have one tile across it.
+        overlap: Pixels that neighbouring tiles share at least, over which they fade into each other.
+        batch: Tiles restored at once.
+    """
+
+    tile: int
+    overlap: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tile < 16:
+            raise UserError(f"tile={self.tile}: must be at least 16 pixels")
+        if not 0 <= self.overlap <= self.tile // 2:
+            raise UserError(f"overlap={self.overlap}: must be between 0 and half the tile, {self.tile // 2}")
+        if self.batch < 1:
+            raise UserError(f"batch={self.batch}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: its first pixel and its weight at each of its pixels."""
+
+    start: int
+    weights: Tensor
+
+    @property
+    def stop(self) -> int:
+        """One past its last pixel."""
+        return self.start + len(self.weights)
+
+
+def spans(length: int, *, tile: int, overlap: int) -> list[Span]:
+    """Cut an axis into evenly spaced tiles whose weights sum to one at every pixel.
+
+    Neighbours overlap by ``overlap`` or a little more (never a sliver at the end); the weights are raised
+    cosines over the whole of what two tiles share, so the first derivative too is continuous.
+
+    >>> [(span.start, span.stop) for span in spans(1000, tile=256, overlap=32)]
+    [(0, 256), (186, 442), (372, 628), (558, 814), (744, 1000)]
+    """
+    tile = min(tile, length)
+    count = 1 if length == tile else -(-(length - overlap) // (tile - overlap))
+    starts = [round(i * (length - tile) / max(1, count - 1)) for i in range(count)]
+    windows = torch.ones(count, tile)
+    for i in range(1, count):
+        rise = _rise(starts[i - 1] + tile - starts[i])
+        windows[i, : len(rise)] *= rise
+        windows[i - 1, tile - len(rise) :] *= 1 - rise
+    total = torch.zeros(length)  # one already, but for the pixels that three tiles share
+    for start, window in zip(starts, windows, strict=True):
+        total[start : start + tile] += window
+    return [
+        Span(start, window / total[start : start + tile]) for start, window in zip(starts, windows, strict=True)
+    ]
+
+
+def restore_rows(
+    read: ReadRows, restore: RestoreTiles, *, height: int, width: int, tiling: Tiling
+) -> Iterator[tuple[int, Tensor]]:
+    """Restore a page from top to bottom.
+
+    Args:
+        read: The page's rows; called downwards, each call overlaps the one before.
+        restore: What is done to a batch of tiles; may return any number of channels.
+        height, width: Of the page, pixels.
+        tiling: How it is cut.
+
+    Yields:
+        (top, rows): the restored rows (C', n, W) from row ``top`` on; together they are the whole page.
+    """
+    across = spans(width, tile=tiling.tile, overlap=tiling.overlap)
+    down = spans(height, tile=tiling.tile, overlap=tiling.overlap)
+    pending: Tensor | None = None  # rows that the next tiles will still add to
+    for i, span in enumerate(down):
+        band = _restore_band(read(span.start, span.stop), restore, across, batch=tiling.batch)
+        band *= span.weights[:, None]
+        if pending is not None:
+            band[:, : pending.shape[1]] += pending
+        end = down[i + 1].start if i + 1 < len(down) else height
+        finished = end - span.start
+        yield span.start, band[:, :finished]
+        pending = band[:, finished:].clone()
+
+
+def _restore_band(rows: Tensor, restore: RestoreTiles, across: list[Span], *, batch: int) -> Tensor:
+    """Restore one row of tiles, faded into each other from left to right: (C, h, W) → (C', h, W)."""
+    band: Tensor | None = None
+    for first in range(0, len(across), batch):
+        columns = across[first : first + batch]
+        tiles = torch.stack([rows[:, :, span.start : span.stop] for span in columns])  # (b, c, h, w)
+        for span, tile in zip(columns, restore(tiles), strict=True):
+            if band is None:
+                band = tile.new_zeros(tile.shape[0], rows.shape[1], rows.shape[2])
+            band[:, :, span.start : span.stop] += tile * span.weights
+    assert band is not None  # a page has at least one column
+    return band
+
+
+def _rise(length: int) -> Tensor:
+    """Raised cosine from 0 to 1; mirrored, it sums with itself to one."""
+    position = (torch.arange(length) + 0.5) / length
+    return (1 - torch.cos(torch.pi * position)) / 2
