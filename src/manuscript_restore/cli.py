@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from manuscript_restore.errors import UserError
+from manuscript_restore.restore import restore
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
 TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -30,6 +35,26 @@ def generate(context: typer.Context) -> None:
 def prepare(context: typer.Context) -> None:
     """Write pages into shards for `data=streaming`; as `python -m manuscript_restore.prepare`."""
     _hand_over("prepare", context)
+
+
+app.command()(restore)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Of a training.")],
+    folder: Annotated[Path, typer.Argument(help="Made here, for config.json and model.safetensors.")],
+    name: Annotated[str, typer.Option(help="What records call the model.")],
+    full: Annotated[bool, typer.Option("--full", help="Weights in float32; else in float16.")] = False,
+) -> None:
+    """Make a model to give away of a training checkpoint: numbers and settings, no code."""
+    from manuscript_restore import checkpoint as models
+
+    try:
+        models.export(checkpoint, folder, name=name, half=not full)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _hand_over(module: str, context: typer.Context) -> None:

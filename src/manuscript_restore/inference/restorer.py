@@ -273,4 +273,4 @@ def _from_array(array: NDArray[Any]) -> Tensor:
             "of uint8, uint16 or float"
         )
     channels_last = array[..., None] if array.ndim == 2 else array
-    return torch.from_numpy(np.ascontiguousarray(channels_last.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(channels_last.transpose(2, 0, 1), order="C"))  # a copy: it may be read-only

@@ -1,0 +1,262 @@
+"""The batch job: many files, several at a time; whole or not at all, and one bad page does not stop the rest."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manuscript_restore.archive import Document, open_document, write_pages
+from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
+from manuscript_restore.images import FORMATS
+from manuscript_restore.inference.evidence import Evidence
+from manuscript_restore.inference.plan import Task
+from manuscript_restore.inference.record import record
+from manuscript_restore.inference.restorer import Restorer
+
+MAPS = ("change", "confidence", "comparison")
+LARGE_PAGE = 50_000_000
+"""Pixels from which pages are restored one at a time, whatever ``jobs``: memory holds one of them."""
+
+OnProgress = Callable[[Task, float], None]
+"""(task, share of it that is done)."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written for each page.
+
+    Args:
+        quality: Of JPEG and WebP, 1–100.
+        maps: Which of `MAPS` are written beside the page.
+        sidecar: Write the record beside the page.
+        max_change: Mean CIEDE2000 above which a page is flagged: written under another name.
+        overwrite: Replace results that are there; else they are left, and count as done.
+    """
+
+    quality: int = 95
+    maps: frozenset[str] = frozenset()
+    sidecar: bool = False
+    max_change: float = 30.0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"quality={self.quality}: must be between 1 and 100")
+        if unknown := self.maps - set(MAPS):
+            raise UserError(f"maps={min(unknown)}: must be one of {', '.join(MAPS)}")
+        if not self.max_change > 0:
+            raise UserError(f"max-change={self.max_change}: must be above 0")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: ``restored``, ``skipped`` (there already), ``flagged`` or ``failed``, and why."""
+
+    task: Task
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+    num_pixels: int = 0
+    pages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def written(self) -> Path:
+        """The file that it was restored into."""
+        return flagged_name(self.task.target) if self.status == "flagged" else self.task.target
+
+
+class _FlaggedError(Exception):
+    """Leaves the block that writes a page, so that nothing is renamed to the page's own name."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class _StoppedError(Exception):
+    """The job was stopped in the middle of a page."""
+
+
+def flagged_name(target: Path) -> Path:
+    """Where a page goes that changed beyond the limit: ``page.flagged.jpg``."""
+    return target.with_name(f"{target.stem}.flagged{target.suffix}")
+
+
+def beside(target: Path, what: str) -> Path:
+    """Where evidence goes: ``page.jpg.change.png``."""
+    return target.with_name(f"{target.name}.{what}")
+
+
+class Job:
+    """Restores tasks with one restorer.
+
+    Args:
+        restorer: Runs on one device; pages wait for each other there, and overlap in reading and writing.
+        output: What is written.
+        jobs: Files in work at a time.
+        on_progress: Told, from any thread, how far a file is.
+    """
+
+    def __init__(
+        self, restorer: Restorer, output: Output, *, jobs: int = 2, on_progress: OnProgress | None = None
+    ) -> None:
+        if jobs < 1:
+            raise UserError(f"jobs={jobs}: must be at least 1")
+        self.restorer, self.output, self.num_jobs = restorer, output, jobs
+        self._on_progress = on_progress
+        self._stop = threading.Event()
+        self._large = threading.Lock()
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Restore all, yielding what became of each as it ends; closing the iterator stops the job cleanly."""
+        pool = ThreadPoolExecutor(self.num_jobs, thread_name_prefix="page")
+        waiting: list[Future[Outcome]] = []
+        try:
+            with warnings.catch_warnings():  # here, not in the threads: filters are the whole process's
+                warnings.simplefilter("ignore")
+                waiting = [pool.submit(self.restore, task) for task in tasks]
+                for future in as_completed(waiting):
+                    yield future.result()
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def restore(self, task: Task) -> Outcome:
+        """Restore one file; every fault becomes an outcome."""
+        if not self.output.overwrite:
+            for target, status in ((task.target, "skipped"), (flagged_name(task.target), "flagged")):
+                if target.exists():
+                    return Outcome(task, status, f"{target} is there already")
+        try:
+            return self._restore(task)
+        except UserError as error:
+            return Outcome(task, "failed", str(error))
+        except MemoryError:
+            return Outcome(task, "failed", f"{task.source}: needs more memory than there is; use jobs=1")
+
+    def _restore(self, task: Task) -> Outcome:
+        started = time.perf_counter()
+        with open_document(task.source) as document, self._turn(document):
+            _make_folder(task.target.parent)
+            evidence = [Evidence(page.height, page.width, maps=self.output.maps) for page in document.pages]
+            try:
+                with whole_file(task.target) as unfinished:
+                    pages = [
+                        (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
+                    ]
+                    image_format = FORMATS[task.target.suffix.lower()]
+                    notes = write_pages(unfinished, pages, format=image_format, quality=self.output.quality)
+                    outcome = self._outcome(task, document, evidence, started)
+                    self._write_evidence(outcome, evidence)
+                    if self.output.sidecar:
+                        self._write_record(outcome, unfinished, [*document.notes, *notes])
+                    if outcome.status == "flagged":
+                        unfinished.replace(outcome.written)
+                        raise _FlaggedError(outcome)
+            except _FlaggedError as flagged:
+                outcome = flagged.outcome
+        return outcome
+
+    def _turn(self, document: Document) -> contextlib.AbstractContextManager[Any]:
+        """Large pages wait for each other: they are what memory is taken by."""
+        num_pixels = max(page.height * page.width for page in document.pages)
+        return self._large if num_pixels >= LARGE_PAGE else contextlib.nullcontext()
+
+    def _rows(self, task: Task, document: Document, number: int, evidence: Evidence) -> Iterator[NDArray[Any]]:
+        """The restored rows (n, W, C) of one page of a file, in the type of the page."""
+        page = document.pages[number]
+        scale = np.iinfo(page.dtype).max
+
+        def read(top: int, bottom: int) -> Tensor:
+            rows = torch.from_numpy(np.ascontiguousarray(page.rows(top, bottom).transpose(2, 0, 1)))
+            return rows.to(torch.float32) / scale
+
+        for band in self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation):
+            if self._stop.is_set():
+                raise _StoppedError
+            written = (band.restored * scale).round_().to(torch.uint16).numpy().astype(page.dtype)
+            yield written.transpose(1, 2, 0)
+            evidence.add(band)
+            done = (band.top + band.restored.shape[1]) / page.height
+            if self._on_progress:
+                self._on_progress(task, (number + done) / len(document.pages))
+
+    def _outcome(self, task: Task, document: Document, evidence: Sequence[Evidence], started: float) -> Outcome:
+        pages = [
+            {"width": page.width, "height": page.height, **e.scores.summary(), "map_scale": e.map_scale}
+            for page, e in zip(document.pages, evidence, strict=True)
+        ]
+        most = max(page["change_mean"] for page in pages)
+        limit = self.output.max_change
+        reason = f"changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; see whether it is right"
+        return Outcome(
+            task,
+            "flagged" if most > limit else "restored",
+            reason if most > limit else "",
+            time.perf_counter() - started,
+            sum(page.height * page.width for page in document.pages),
+            pages,
+        )
+
+    def _write_evidence(self, outcome: Outcome, evidence: Sequence[Evidence]) -> None:
+        for number, page in enumerate(evidence):
+            for name, picture in page.pictures().items():
+                numbered = f"{number + 1}.{name}" if len(evidence) > 1 else name
+                with whole_file(beside(outcome.written, f"{numbered}.png")) as unfinished:
+                    picture.save(unfinished, "PNG")
+
+    def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:
+        content = record(
+            outcome.task.source,
+            unfinished,
+            restorer=self.restorer,
+            document={"file": outcome.written.name, "quality": self.output.quality, "notes": notes},
+            pages=outcome.pages,
+            seconds=outcome.seconds,
+            flagged=outcome.reason or None,
+        )
+        with whole_file(beside(outcome.written, "json")) as sidecar:
+            sidecar.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder against a second job that would write into it.
+
+    Raises:
+        UserError: Another job holds it, or it cannot be made.
+    """
+    _make_folder(folder)
+    if sys.platform == "win32":
+        yield  # no locks on folders there
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends that
+        yield
+    except BlockingIOError as error:
+        raise UserError(f"{folder}: another job is writing there; wait for it, or give another folder") from error
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); give another output folder") from error

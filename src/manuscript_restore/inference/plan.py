@@ -1,0 +1,101 @@
+"""Which file is restored into which: folders mirrored, nothing written twice, no input in danger."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from natsort import natsorted, ns
+
+from manuscript_restore.errors import UserError
+from manuscript_restore.images import FORMATS, walk
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to restore, and where to."""
+
+    source: Path
+    target: Path
+
+
+def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> list[Task]:
+    """Find the images, and name the files that they are restored into.
+
+    Args:
+        inputs: Files, folders (with all below them; mirrored below ``out``), and patterns (``scans/**/*.tif``:
+            mirrored from their first part that holds a wildcard).
+        out: Folder; for a single file, a file's name will do.
+        suffix: Of the results; None: that of the input.
+
+    Raises:
+        UserError: An input is missing, nothing is found, two results would have one name, or a result would
+            be one of the inputs.
+    """
+    out = Path(out)
+    found = [pair for name in inputs for pair in _find(name, out)]
+    sources = natsorted(dict(found).items(), key=lambda pair: str(pair[0]), alg=ns.PATH)
+    if not sources:
+        raise UserError(f"{', '.join(inputs)}: no images there; looked for {', '.join(FORMATS)}")
+    single_file = len(sources) == 1 and len(inputs) == 1 and Path(inputs[0]).is_file()
+    if single_file and out.suffix.lower() in FORMATS and not out.is_dir():
+        if suffix and out.suffix.lower() != suffix:
+            raise UserError(f"output {out}: its suffix is not the format {suffix}; leave one of the two out")
+        tasks = [Task(sources[0][0], out)]
+    else:
+        tasks = [
+            Task(source, out / (relative.with_suffix(suffix) if suffix else relative))
+            for source, relative in sources
+        ]
+    _check(tasks)
+    return tasks
+
+
+def _find(name: str, out: Path) -> Iterator[tuple[Path, Path]]:
+    """(file, its place below the output folder) of everything that an argument names."""
+    path = Path(name)
+    if path.is_dir():
+        written, root = out.resolve(), path.resolve()
+        below = written != root and written.is_relative_to(root)
+        for file in walk(path):
+            if below and file.resolve().is_relative_to(written):
+                continue  # what an earlier run wrote is no input
+            if file.suffix.lower() in FORMATS:
+                yield file, file.relative_to(path)
+    elif glob.has_magic(name) and not path.exists():
+        parts = path.parts
+        fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+        base = Path(*parts[:fixed])
+        for match in base.glob(str(Path(*parts[fixed:]))):
+            for file in walk(match) if match.is_dir() else [match]:
+                place = file.relative_to(base)
+                if file.suffix.lower() in FORMATS and not any(part.startswith(".") for part in place.parts):
+                    yield file, place
+    elif path.suffix.lower() in FORMATS or not path.exists():
+        yield path, Path(path.name)  # one that is missing is reported with the others that fail
+    else:
+        raise UserError(f"{name}: unknown suffix {path.suffix!r}; name it as what it is: {', '.join(FORMATS)}")
+
+
+def _check(tasks: Sequence[Task]) -> None:
+    targets: dict[Path, Path] = {}
+    for task in tasks:
+        other = targets.setdefault(task.target, task.source)
+        if other != task.source:
+            raise UserError(
+                f"{task.source} and {other} would both be restored into {task.target}; "
+                "restore them into two folders, or keep their formats"
+            )
+    inputs = {task.source.resolve() for task in tasks}
+    for task in tasks:
+        if task.target.resolve() in inputs or (task.target.exists() and _same(task.target, task.source)):
+            raise UserError(
+                f"{task.target}: is an input; give another output folder: inputs are never overwritten"
+            )
+
+
+def _same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # the input is missing, which is reported when it is read
+        return False

@@ -1,0 +1,171 @@
+"""Restore damaged pages: ``manuscript-restore restore scans/ -o restored/``."""
+
+import json
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from manuscript_restore.errors import UserError
+
+if TYPE_CHECKING:
+    from manuscript_restore.inference.job import Job, Outcome
+    from manuscript_restore.inference.plan import Task
+
+FORMATS = {"jpg": ".jpg", "png": ".png", "tif": ".tif", "jp2": ".jp2", "webp": ".webp"}
+INPUTS = "Files, folders (with all below them) and patterns such as 'scans/**/*.tif'."
+
+
+def restore(
+    inputs: Annotated[list[str], typer.Argument(metavar="IN…", help=INPUTS)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the restored pages; made if missing.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Training checkpoint, exported model's folder, or name.")
+    ] = "default",
+    format: Annotated[str | None, typer.Option(help=f"{', '.join(FORMATS)}; without: as the input.")] = None,
+    quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1–100.")] = 95,
+    strength: Annotated[float, typer.Option(help="0: the page as it is; 1: fully restored.")] = 1.0,
+    keep_colour: Annotated[bool, typer.Option("--keep-colour", help="Leave the support its colour.")] = False,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
+    ] = False,
+    change_map: Annotated[bool, typer.Option("--change-map", help="Where and how much it changed.")] = False,
+    confidence_map: Annotated[
+        bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
+    ] = False,
+    comparison: Annotated[bool, typer.Option("--comparison", help="Before and after, side by side.")] = False,
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="A JSON record of how each page was made.")] = False,
+    max_change: Annotated[
+        float, typer.Option(help="Pages that change more (mean CIEDE2000) are written as NAME.flagged.")
+    ] = 30.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
+    jobs: Annotated[int, typer.Option(help="Files in work at a time.")] = 2,
+    tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = 256,
+    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring tiles share.")] = 32,
+    batch: Annotated[int | None, typer.Option(help="Tiles at once; without: what suits the device.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network first: for many pages.")] = False,
+    report: Annotated[Path | None, typer.Option(help="JSON file that says what became of each page.")] = None,
+) -> None:
+    """Restore damaged pages at their full size, in their own formats.
+
+    Interrupted, give the same command again: finished pages are left as they are.
+    Exit status: 0 if every page was restored, 1 if one failed or was flagged.
+    """
+    try:
+        suffix = _suffix(format)
+        maps = {"change": change_map, "confidence": confidence_map, "comparison": comparison}
+        # Here, so that --help does not wait for PyTorch.
+        from manuscript_restore.inference import Restorer, Settings
+        from manuscript_restore.inference.job import Job, Output, alone_in
+        from manuscript_restore.inference.plan import plan
+
+        settings = Settings(strength, keep_colour, flips, confidence_map, tile, overlap, batch)
+        wanted = frozenset(name for name, chosen in maps.items() if chosen)
+        output = Output(quality, wanted, sidecar, max_change, overwrite)
+        tasks = plan(inputs, out, suffix=suffix)
+        load = Restorer.from_checkpoint if Path(model).exists() else Restorer.from_pretrained
+        restorer = load(model, device=device, precision=precision, compile=compile, settings=settings)
+        folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
+        with alone_in(folder):
+            progress = PageProgress(tasks)
+            outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
+        if report:
+            _write_report(report, outcomes)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; give the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if any(outcome.status in ("failed", "flagged") for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+class PageProgress:
+    """A progress bar in pages, to which pages in work count in part; and the words of the end."""
+
+    def __init__(self, tasks: "list[Task]") -> None:
+        self._tasks = tasks
+        self._shares: dict[Path, float] = {}
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.1f}/{task.total} pages"),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=Console(stderr=True),
+        )
+        self._id = self._bar.add_task("restoring", total=len(tasks), speed="")
+        self._started = time.perf_counter()
+
+    def update(self, task: "Task", share: float) -> None:
+        """Note how far a file is; called from the page threads."""
+        self._shares[task.target] = share
+        done = sum(self._shares.copy().values())
+        speed = done / max(1e-9, time.perf_counter() - self._started)
+        self._bar.update(self._id, completed=done, speed=f"{speed:.2f} pages/s")
+
+    def follow(self, job: "Job") -> "list[Outcome]":
+        """Run the job, telling of bad pages as they come and of all at the end."""
+        outcomes = []
+        with self._bar, closing(job.run(self._tasks)) as running:
+            for outcome in running:
+                outcomes.append(outcome)
+                self.update(outcome.task, 1)
+                if outcome.status == "failed":
+                    self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False)
+                elif outcome.status == "flagged":
+                    self._bar.console.print(f"flagged: {outcome.written}: {outcome.reason}", markup=False)
+        self._print_summary(outcomes)
+        return outcomes
+
+    def _print_summary(self, outcomes: "list[Outcome]") -> None:
+        counts = Counter(outcome.status for outcome in outcomes)
+        seconds = time.perf_counter() - self._started
+        megapixels = sum(outcome.num_pixels for outcome in outcomes) / 1e6
+        words = {"restored": "restored", "skipped": "there already", "flagged": "flagged", "failed": "failed"}
+        said = ", ".join(f"{counts[status]} {words[status]}" for status in words if counts[status])
+        print(f"{len(outcomes)} pages: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
+
+
+def _suffix(name: str | None) -> str | None:
+    if name is not None and name not in FORMATS:
+        raise UserError(f"format={name}: must be one of {', '.join(FORMATS)}")
+    return FORMATS[name] if name else None
+
+
+def _write_report(path: Path, outcomes: "list[Outcome]") -> None:
+    from manuscript_restore.files import whole_file
+
+    pages: list[dict[str, Any]] = [
+        {
+            "input": str(outcome.task.source),
+            "output": str(outcome.written) if outcome.status != "failed" else None,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "seconds": round(outcome.seconds, 3),
+            "pages": outcome.pages,
+        }
+        for outcome in sorted(outcomes, key=lambda outcome: str(outcome.task.source))
+    ]
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(pages, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Entry point of ``python -m manuscript_restore.restore``."""
+    typer.run(restore)
+
+
+if __name__ == "__main__":
+    main()

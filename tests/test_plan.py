@@ -1,0 +1,91 @@
+"""Which file goes where: folders mirrored, nothing twice, no input in danger."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from manuscript_restore.errors import UserError
+from manuscript_restore.inference.plan import plan
+
+
+@pytest.fixture(autouse=True)
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "scans/b/10.jpg",
+        "scans/b/2.jpg",
+        "scans/a.TIF",
+        "scans/notes.txt",
+        "scans/.hidden/c.jpg",
+        "x.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def targets(inputs: list[str], out: str = "out", **options) -> dict[str, str]:
+    return {task.source.as_posix(): task.target.as_posix() for task in plan(inputs, out, **options)}
+
+
+def test_a_folder_is_mirrored_in_reading_order() -> None:
+    assert list(targets(["scans"]).items()) == [
+        ("scans/a.TIF", "out/a.TIF"), ("scans/b/2.jpg", "out/b/2.jpg"), ("scans/b/10.jpg", "out/b/10.jpg"),
+    ]  # fmt: skip
+    assert targets(["scans"], suffix=".png")["scans/a.TIF"] == "out/a.png"
+
+
+def test_patterns_are_mirrored_from_their_first_wildcard() -> None:
+    assert targets(["scans/**/*.jpg"]) == {"scans/b/2.jpg": "out/b/2.jpg", "scans/b/10.jpg": "out/b/10.jpg"}
+    assert targets(["scans/*"]) == {
+        **targets(["scans"]),
+    }
+    assert targets(["sca*"]) == {f"scans/{p}": f"out/scans/{p}" for p in ("a.TIF", "b/2.jpg", "b/10.jpg")}
+
+
+def test_files_are_put_into_the_folder() -> None:
+    assert targets(["x.png", "scans/b/2.jpg"]) == {"x.png": "out/x.png", "scans/b/2.jpg": "out/2.jpg"}
+    assert targets(["x.png"], out="restored.tif") == {"x.png": "restored.tif"}
+    assert targets(["x.png", "x.png"]) == {"x.png": "out/x.png"}  # named twice, restored once
+    assert targets(["gone.png"]) == {"gone.png": "out/gone.png"}  # reported when it is read
+
+
+def test_results_are_no_inputs(scans: Path) -> None:
+    (scans / "scans/out").mkdir()
+    (scans / "scans/out/a.TIF").write_bytes(b"x")
+    assert set(targets(["scans"], out="scans/out")) == {"scans/a.TIF", "scans/b/2.jpg", "scans/b/10.jpg"}
+    assert set(targets(["scans/b"], out=".")) == {"scans/b/2.jpg", "scans/b/10.jpg"}
+
+
+def test_links_in_a_circle_end(scans: Path) -> None:
+    (scans / "scans/b/up").symlink_to(scans / "scans", target_is_directory=True)
+    assert set(targets(["scans"])) == {"scans/a.TIF", "scans/b/2.jpg", "scans/b/10.jpg"}
+
+
+def test_a_link_to_an_input_is_no_output(scans: Path) -> None:
+    (scans / "out").mkdir()
+    (scans / "out/x.png").symlink_to(scans / "x.png")
+    with pytest.raises(UserError, match="inputs are never overwritten"):
+        targets(["x.png"])
+    (scans / "out/x.png").unlink()
+    os.link(scans / "x.png", scans / "out/x.png")
+    with pytest.raises(UserError, match="inputs are never overwritten"):
+        targets(["x.png"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "options", "message"),
+    [
+        (["scans"], "scans", {}, "inputs are never overwritten"),
+        (["x.png"], ".", {}, "inputs are never overwritten"),
+        (["x.png"], "x.png", {}, "inputs are never overwritten"),
+        (["empty*"], "out", {}, "no images there"),
+        (["scans/notes.txt"], "out", {}, "unknown suffix '.txt'"),
+        (["scans/b/2.jpg", "other/2.jpg"], "out", {}, "would both be restored into"),
+        (["x.png"], "y.tif", {"suffix": ".jpg"}, "is not the format"),
+    ],
+)
+def test_mistakes_are_named(inputs: list[str], out: str, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        targets(inputs, out, **options)

@@ -1,0 +1,331 @@
+"""The restorer as a function of a picture: types, sizes, settings, evidence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+from skimage import color, measure
+from torch import Tensor
+
+import manuscript_restore
+from manuscript_restore.checkpoint import export, identify, load_model
+from manuscript_restore.errors import UserError
+from manuscript_restore.inference import Restorer, Settings, TorchBackend
+from manuscript_restore.inference.evidence import BlockMeans, Evidence, Scores
+from manuscript_restore.inference.restorer import Band
+from manuscript_restore.models import build_model
+
+
+class Function:
+    """A backend that is a plain function, and counts its calls."""
+
+    description = "function"
+
+    def __init__(self, function=lambda tiles: tiles) -> None:
+        self.function = function
+        self.num_tiles = 0
+
+    def default_batch(self, tile: int) -> int:
+        return 2
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        self.num_tiles += len(tiles)
+        return self.function(tiles)
+
+
+def restorer(function=lambda tiles: tiles, **settings) -> Restorer:
+    return Restorer(Function(function), settings=Settings(**{"tile": 64, "overlap": 16, **settings}))
+
+
+def page(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_it_is_the_package() -> None:
+    assert manuscript_restore.Restorer is Restorer
+    with pytest.raises(AttributeError, match="restore_all"):
+        manuscript_restore.restore_all  # noqa: B018
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pillow_pictures_keep_mode_and_size(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    shape = (75, 90, len(Image.new(mode, (1, 1)).getbands()))
+    array = rng.integers(0, 2**16 if mode == "I;16" else 256, shape)
+    array = array.astype(np.uint16 if mode == "I;16" else np.uint8)
+    picture = Image.fromarray(array.squeeze())
+    assert picture.mode == mode
+    restored = restorer().restore(picture)
+    assert (restored.mode, restored.size) == (mode, (90, 75))
+    np.testing.assert_array_equal(np.asarray(restored), np.asarray(picture))
+    inverted = np.asarray(restorer(lambda tiles: 1 - tiles).restore(picture)).reshape(shape)
+    num_colours = shape[2] if shape[2] % 2 else shape[2] - 1
+    np.testing.assert_array_equal(
+        inverted[..., :num_colours], np.iinfo(array.dtype).max - array[..., :num_colours]
+    )
+    np.testing.assert_array_equal(inverted[..., num_colours:], array[..., num_colours:])  # alpha
+
+
+def test_palettes_become_rgb() -> None:
+    picture = Image.new("P", (20, 20))
+    assert restorer().restore(picture).mode == "RGB"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(70, 100), (70, 100, 1), (70, 100, 3), (1, 1, 3), (5, 200, 4)])
+def test_arrays_keep_shape_and_type(dtype: type, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).random(shape)
+    array = (
+        (array * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else array.astype(dtype)
+    )
+    restored = restorer().restore(array)
+    assert (restored.shape, restored.dtype) == (array.shape, array.dtype)
+    np.testing.assert_allclose(restored, array, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
+def test_tensors_keep_shape_and_type(dtype: torch.dtype) -> None:
+    image = page(3, 70, 100)
+    image = (image * 255).to(dtype) if dtype is torch.uint8 else image.to(dtype)
+    restored = restorer().restore(image)
+    assert restored.dtype == dtype
+    torch.testing.assert_close(restored, image, atol=1e-3 if dtype is torch.float16 else 1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [torch.rand(1, 3, 8, 8), torch.rand(5, 8, 8), torch.rand(3, 0, 8), torch.zeros(3, 8, 8, dtype=torch.int64),
+     np.zeros((2, 2, 2, 2)), np.zeros((4, 4), np.int32), np.zeros((4, 4), bool)],
+)  # fmt: skip
+def test_other_shapes_and_types_are_refused(image) -> None:
+    with pytest.raises(UserError, match="must be"):
+        restorer().restore(image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_network_sees_pages_upright(orientation: int) -> None:
+    """What is drawn at the upright page's top left must be there in the stored page that EXIF turns."""
+
+    def mark(tiles: Tensor) -> Tensor:
+        marked = tiles.clone()
+        marked[:, 0, :10, :4] = 1.0
+        return marked
+
+    stored = page(3, 40, 60)
+    bands = restorer(mark).bands(
+        lambda top, bottom: stored[:, top:bottom], height=40, width=60, orientation=orientation
+    )
+    restored = torch.cat([band.restored for band in bands], dim=1)
+
+    def upright(picture: Tensor) -> np.ndarray:
+        image = Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
+        image.getexif()[274] = orientation
+        return np.asarray(ImageOps.exif_transpose(image))
+
+    expected = upright(stored).copy()
+    expected[:10, :4, 0] = 255
+    np.testing.assert_array_equal(upright(restored), expected)
+
+
+def test_strength_blends() -> None:
+    original = page(3, 80, 80)
+    invert = lambda tiles: 1 - tiles  # noqa: E731
+    torch.testing.assert_close(restorer(invert, strength=0.0).restore(original), original)
+    blended = restorer(invert, strength=0.25).restore(original)
+    torch.testing.assert_close(blended, 0.75 * original + 0.25 * (1 - original))
+
+
+def test_keep_colour_keeps_the_support_and_takes_the_ink() -> None:
+    original = torch.empty(3, 96, 96)
+    original[:] = torch.tensor([0.8, 0.6, 0.4])[:, None, None]
+    ink = torch.zeros(96, 96, dtype=torch.bool)
+    ink[20:24, 10:80] = ink[50:54, 10:80] = True
+    original[:, ink] = torch.tensor([0.6, 0.45, 0.3])[:, None]  # faded
+
+    def repaint(tiles: Tensor) -> Tensor:
+        restored = torch.full_like(tiles, 0.95)  # white paper, black ink
+        restored[(tiles[:, :1] < 0.7).expand_as(tiles)] = 0.05
+        return restored
+
+    kept = restorer(repaint, keep_colour=True, tile=96, overlap=0).restore(original)
+    torch.testing.assert_close(kept[:, ~ink], original[:, ~ink], atol=0.01, rtol=0)
+    assert kept[:, ink].max() < 0.06
+    plain = restorer(repaint, tile=96, overlap=0).restore(original)
+    assert plain[:, ~ink].min() > 0.9
+
+
+def test_flips_average_four_views() -> None:
+    def brighter_left(tiles: Tensor) -> Tensor:
+        ramp = torch.linspace(0.2, -0.2, tiles.shape[-1])
+        return tiles + ramp
+
+    original = torch.full((3, 64, 64), 0.5)
+    one, four = (restorer(brighter_left, flips=f).restore(original) for f in (False, True))
+    assert (one - original).abs().max() > 0.19
+    assert (four - original).abs().max() < 0.03  # the shifts keep it from being 0
+
+
+def test_confidence_is_where_views_agree() -> None:
+    def unsure(tiles: Tensor) -> Tensor:
+        """Draws what depends on where in the view it is, in dark places only."""
+        return torch.where(tiles < 0.5, torch.linspace(0, 1, tiles.shape[-1]).expand_as(tiles), tiles)
+
+    original = torch.full((3, 64, 64), 0.8)
+    original[:, 10:20, :12] = 0.2
+    result = restorer(unsure, confidence=True).restore_with_evidence(original)
+    assert result.confidence is not None
+    assert result.confidence[30:].min() > 0.999
+    assert result.confidence[10:20, :8].max() < 0.2
+    torch.testing.assert_close(result.image, unsure(original[None])[0])  # measured, not averaged
+    assert restorer().restore_with_evidence(original).confidence is None
+
+
+def test_the_change_map_is_scikit_images() -> None:
+    original = page(3, 70, 90)
+    result = restorer(lambda tiles: tiles * 0.9).restore_with_evidence(original)
+    first, second = (color.rgb2lab(x.double().permute(1, 2, 0).numpy()) for x in (original, original * 0.9))
+    np.testing.assert_allclose(result.change.numpy(), color.deltaE_ciede2000(first, second), atol=0.02)
+
+
+@pytest.mark.parametrize("longest", [40, 100, 1000])
+def test_block_means_are_scikit_images(longest: int) -> None:
+    picture = page(3, 77, 130)
+    means = BlockMeans(77, 130, longest=longest, channels=3)
+    for top in range(0, 77, 10):
+        means.add(top, picture[:, top : top + 10])
+    factor = means.factor
+    assert max(means.means().shape) <= longest
+    counts = measure.block_reduce(np.ones((77, 130)), (factor, factor), np.sum)
+    expected = measure.block_reduce(picture.numpy(), (1, factor, factor), np.sum) / counts
+    np.testing.assert_allclose(means.means().numpy(), expected, rtol=1e-5)
+
+
+def test_scores_describe_the_change() -> None:
+    original, restored = page(3, 61, 83), page(3, 61, 83, seed=1)
+    scores = Scores()
+    for top in range(0, 61, 7):
+        rows = slice(top, top + 7)
+        scores.add(Band(top, original[:, rows], restored[:, rows], torch.full((len(original[0, rows]), 83), 0.05)))
+    lab = (color.rgb2lab(x.permute(1, 2, 0).numpy()) for x in (original[:, ::4, ::4], restored[:, ::4, ::4]))
+    change = color.deltaE_ciede2000(*lab)
+    summary = scores.summary()
+    assert summary["change_mean"] == pytest.approx(change.mean(), rel=1e-3)
+    assert summary["change_95th_percentile"] == pytest.approx(
+        np.percentile(change, 95, method="inverted_cdf"), abs=0.06
+    )
+    assert summary["changed_share"] == pytest.approx((change > 2.3).mean(), abs=0.01)
+    assert summary["confidence_mean"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_evidence_draws_what_was_asked_for() -> None:
+    evidence = Evidence(50, 40, maps=frozenset({"change", "comparison"}))
+    evidence.add(Band(0, torch.zeros(1, 50, 40), torch.ones(1, 50, 40), None))
+    pictures = evidence.pictures()
+    assert set(pictures) == {"change", "comparison"}
+    assert pictures["change"].size == (40, 50)
+    assert np.asarray(pictures["change"]).min() == 255  # black to white is CIEDE2000 100, above the scale
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training checkpoint of an untrained network that does something."""
+    torch.manual_seed(0)
+    options = {
+        "encoder": "vit_tiny_patch16_224", "decoder": {"name": "progressive"}, "image_size": 64,
+        "encoder_weights": None, "drop_path_rate": 0.0,
+    }  # fmt: skip
+    model = build_model(options)
+    torch.nn.init.normal_(model.decoder.to_residual.weight, std=0.05)
+    path = tmp_path_factory.mktemp("model") / "best.ckpt"
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"model": options}}, path)
+    return path
+
+
+def test_a_checkpoint_restores_as_its_network(checkpoint: Path) -> None:
+    image = page(3, 64, 64)
+    restored = Restorer.from_checkpoint(checkpoint, device="cpu").restore(image)
+    with torch.inference_mode():
+        torch.testing.assert_close(restored, load_model(checkpoint)(image[None])[0], atol=1e-5, rtol=0)
+    assert (restored - image).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_an_exported_model_restores_the_same(checkpoint: Path, tmp_path: Path, half: bool) -> None:
+    folder = tmp_path / "released"
+    export(checkpoint, folder, name="trial", half=half)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    image = page(3, 100, 80)
+    expected = Restorer.from_checkpoint(checkpoint, device="cpu").restore(image)
+    exported = Restorer.from_checkpoint(folder, device="cpu")
+    torch.testing.assert_close(exported.restore(image), expected, atol=2e-3 if half else 1e-6, rtol=0)
+    assert exported.identity == identify(folder)
+    assert exported.identity.name == "trial"
+    with pytest.raises(UserError, match="holds a model already"):
+        export(checkpoint, folder, name="trial")
+
+
+def test_damaged_models_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "released"
+    export(checkpoint, folder, name="trial")
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        load_model(folder)
+    weights.write_bytes(whole)
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("vit_tiny", "vit_small"))
+    with pytest.raises(UserError, match="not those of the model"):
+        load_model(folder)
+    config.write_text("{")
+    with pytest.raises(UserError, match=r"config\.json"):
+        load_model(folder)
+    with pytest.raises(UserError, match="does not come with this package"):
+        Restorer.from_pretrained("nonesuch")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, "device=tpu"),
+        ({"device": "cuda:7"}, "device=cuda:7: not there"),
+        ({"precision": "fp8"}, "precision=fp8"),
+        ({"settings": Settings()}, None),
+    ],
+)
+def test_backends_name_mistakes(checkpoint: Path, options: dict, message: str | None) -> None:
+    if message is None:
+        assert "cpu" in Restorer.from_checkpoint(checkpoint, **{"device": "cpu", **options}).backend.description
+        return
+    with pytest.raises(UserError, match=message):
+        Restorer.from_checkpoint(checkpoint, **options)
+
+
+@pytest.mark.parametrize("settings", [{"strength": 1.5}, {"strength": -0.1}, {"tile": 4}, {"overlap": 200}])
+def test_settings_name_mistakes(settings: dict) -> None:
+    with pytest.raises(UserError, match=next(iter(settings))):
+        Settings(**settings)
+
+
+def test_a_batch_that_is_too_large_is_halved() -> None:
+    class Small(torch.nn.Module):
+        def forward(self, tiles: Tensor) -> Tensor:
+            if len(tiles) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return 1 - tiles
+
+    tiles = page(10, 3, 16, 16)
+    torch.testing.assert_close(TorchBackend(Small(), device="cpu")(tiles), 1 - tiles)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_restores_as_the_cpu(checkpoint: Path) -> None:
+    image = page(3, 300, 200)
+    on_cpu = Restorer.from_checkpoint(checkpoint, device="cpu").restore(image)
+    for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05)):
+        on_gpu = Restorer.from_checkpoint(checkpoint, device="cuda", precision=precision).restore(image)
+        torch.testing.assert_close(on_gpu, on_cpu, atol=tolerance, rtol=0)
