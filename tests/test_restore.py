@@ -1,0 +1,251 @@
+"""The batch job, through the command: what is written, what is left alone, what is said."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from manuscript_restore import images
+from manuscript_restore.checkpoint import identify
+from manuscript_restore.cli import app
+from manuscript_restore.inference import Restorer
+from manuscript_restore.inference.job import alone_in
+from manuscript_restore.models import build_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training checkpoint of an untrained network that changes pages visibly."""
+    torch.manual_seed(0)
+    options = {"encoder": "vit_tiny_patch16_224", "decoder": {"name": "progressive"}, "image_size": 64}
+    network = build_model(options)
+    torch.nn.init.normal_(network.decoder.to_residual.weight, std=0.05)
+    path = tmp_path_factory.mktemp("model") / "best.ckpt"
+    state = {f"model.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"model": options}}, path)
+    return path
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Three pages in a tree, of which one is no folder's business."""
+    folder = tmp_path / "scans"
+    for number, name in enumerate(("1.png", "leaves/2.png", "leaves/10.jpg")):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array = np.random.default_rng(number).integers(60, 200, (90 + number, 130, 3), dtype=np.uint8)
+        Image.fromarray(array).resize((260, 180)).save(path)
+    (folder / "catalogue.txt").write_text("shelf marks")
+    return folder
+
+
+def run(*arguments: object, model: Path) -> Result:
+    return CliRunner().invoke(
+        app, ["restore", *map(str, arguments), "-m", str(model), "--device", "cpu"], catch_exceptions=False
+    )
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files(folder)}
+
+
+def test_a_folder_is_restored_and_mirrored(scans: Path, tmp_path: Path, model: Path) -> None:
+    before = digest(scans)
+    result = run(scans, "-o", tmp_path / "out", model=model)
+    assert result.exit_code == 0
+    assert "3 pages: 3 restored" in result.stdout
+    assert files(tmp_path / "out") == ["1.png", "leaves/10.jpg", "leaves/2.png"]
+    assert digest(scans) == before
+    page = images.to_float(images.from_array(images.read(scans / "1.png")))
+    expected = images.to_array(images.to_uint8(Restorer.from_checkpoint(model, device="cpu").restore(page)))
+    np.testing.assert_allclose(images.read(tmp_path / "out/1.png").astype(int), expected, atol=1)
+
+
+def test_finished_pages_are_left_alone(scans: Path, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "out"
+    run(scans, "-o", out, model=model)
+    (out / "1.png").write_bytes(b"mine")
+    (out / "leaves/2.png").unlink()
+    result = run(scans, "-o", out, model=model)
+    assert result.exit_code == 0
+    assert "1 restored, 2 there already" in result.stdout
+    assert (out / "1.png").read_bytes() == b"mine"
+    assert "3 restored" in run(scans, "-o", out, "--overwrite", model=model).stdout
+    assert (out / "1.png").read_bytes() != b"mine"
+
+
+def test_evidence_stands_beside_the_page(scans: Path, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "out"
+    maps = ("--change-map", "--confidence-map", "--comparison", "--sidecar")
+    assert run(scans / "1.png", "-o", out, *maps, "--strength", 0.5, model=model).exit_code == 0
+    assert files(out) == [
+        "1.png",
+        *(f"1.png.{x}" for x in ("change.png", "comparison.png", "confidence.png", "json")),
+    ]
+    record = json.loads((out / "1.png.json").read_text())
+    assert record["input"]["sha256"] == hashlib.sha256((scans / "1.png").read_bytes()).hexdigest()
+    assert record["output"]["sha256"] == hashlib.sha256((out / "1.png").read_bytes()).hexdigest()
+    assert record["model"] == {"name": "best.ckpt", "sha256": identify(model).sha256}
+    assert record["settings"]["strength"] == 0.5
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    page = record["pages"][0]
+    assert (page["width"], page["height"]) == (260, 180)
+    change = np.asarray(Image.open(out / "1.png.change.png"))
+    assert change.shape == (180, 260)
+    assert change.mean() / 10 == pytest.approx(page["change_mean"], rel=0.1)
+    confidence = np.asarray(Image.open(out / "1.png.confidence.png"))
+    assert confidence.mean() / 255 == pytest.approx(page["confidence_mean"], abs=0.02)
+
+
+def test_strength_zero_gives_the_page_back(scans: Path, tmp_path: Path, model: Path) -> None:
+    run(scans, "-o", tmp_path / "out", "--strength", 0, model=model)
+    np.testing.assert_array_equal(images.read(tmp_path / "out/1.png"), images.read(scans / "1.png"))
+
+
+def test_a_page_that_changes_too_much_is_set_aside(scans: Path, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "out"
+    result = run(scans / "1.png", "-o", out, "--max-change", 0.01, "--sidecar", model=model)
+    assert result.exit_code == 1
+    assert files(out) == ["1.flagged.png", "1.flagged.png.json"]
+    assert "more than 0.01" in json.loads((out / "1.flagged.png.json").read_text())["flagged"]
+    again = run(scans / "1.png", "-o", out, model=model)
+    assert again.exit_code == 1
+    assert "1 flagged" in again.stdout
+    assert files(out) == ["1.flagged.png", "1.flagged.png.json"]
+
+
+def test_a_tiff_of_several_pages_stays_one(tmp_path: Path, model: Path) -> None:
+    rng = np.random.default_rng(0)
+    pages = [rng.integers(0, 255, (70 + i, 100, 3), dtype=np.uint8) for i in range(3)]
+    with tifffile.TiffWriter(tmp_path / "book.tif") as file:
+        for page in pages:
+            file.write(page, photometric="rgb", compression="lzw", resolution=(400, 400), resolutionunit="INCH")
+    out = tmp_path / "out"
+    assert run(tmp_path / "book.tif", "-o", out, "--change-map", model=model).exit_code == 0
+    with tifffile.TiffFile(out / "book.tif") as file:
+        assert [page.shape for page in file.pages] == [page.shape for page in pages]
+    assert files(out) == ["book.tif", *(f"book.tif.{i}.change.png" for i in (1, 2, 3))]
+    refused = run(tmp_path / "book.tif", "-o", tmp_path / "other", "--format", "jpg", model=model)
+    assert refused.exit_code == 1
+    assert files(tmp_path / "other") == []
+
+
+def test_sixteen_bits_stay_sixteen(tmp_path: Path, model: Path) -> None:
+    ramp = np.linspace(0, 65535, 120 * 150 * 3).reshape(120, 150, 3).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", ramp, photometric="rgb")
+    run(tmp_path / "deep.tif", "-o", tmp_path / "same.tif", "--strength", 0, model=model)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "same.tif"), ramp)
+    run(tmp_path / "deep.tif", "-o", tmp_path / "out.tif", model=model)
+    restored = tifffile.imread(tmp_path / "out.tif")
+    assert restored.dtype == np.uint16
+    assert len(np.unique(restored)) > 10_000  # not 8 bits in a wider coat
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "webp"])
+def test_another_format_on_request(scans: Path, tmp_path: Path, model: Path, suffix: str) -> None:
+    out = tmp_path / "out"
+    assert run(scans / "1.png", "-o", out, "--format", suffix, "--quality", 98, model=model).exit_code == 0
+    run(scans / "1.png", "-o", tmp_path / "same", model=model)
+    difference = images.read(out / f"1.{suffix}").astype(int) - images.read(tmp_path / "same/1.png")
+    assert np.abs(difference).mean() < (3 if suffix in ("jpg", "webp") else 1e-9)
+
+
+def test_the_report_tells_of_every_page(scans: Path, tmp_path: Path, model: Path) -> None:
+    (scans / "broken.png").write_bytes(b"")
+    result = run(scans, "-o", tmp_path / "out", "--report", tmp_path / "report.json", model=model)
+    assert result.exit_code == 1
+    report = {Path(page["input"]).name: page for page in json.loads((tmp_path / "report.json").read_text())}
+    assert {name: page["status"] for name, page in report.items()} == {
+        "1.png": "restored", "2.png": "restored", "10.jpg": "restored", "broken.png": "failed"
+    }  # fmt: skip
+    assert "0 bytes" in report["broken.png"]["reason"]
+
+
+def test_two_jobs_do_not_write_into_one_folder(scans: Path, tmp_path: Path, model: Path) -> None:
+    with alone_in(tmp_path / "out"):
+        result = run(scans, "-o", tmp_path / "out", model=model)
+    assert result.exit_code == 1
+    assert "another job" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", "2"], "strength=2.0"),
+        (["--quality", "0"], "quality=0"),
+        (["--format", "gif"], "format=gif"),
+        (["--jobs", "0"], "jobs=0"),
+        (["--tile", "5"], "tile=5"),
+        (["--max-change", "0"], "max-change=0"),
+        (["--device", "tpu"], "device=tpu"),
+        (["-m", "nonesuch"], "nonesuch"),
+    ],
+)
+def test_wrong_options_are_named(
+    scans: Path, tmp_path: Path, model: Path, options: list[str], message: str
+) -> None:
+    arguments = ["restore", str(scans), "-o", str(tmp_path / "out"), "-m", str(model), *options]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists() or files(tmp_path / "out") == []
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_nothing_is_lost(tmp_path: Path, model: Path) -> None:
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for number in range(12):
+        array = np.random.default_rng(number).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(array).resize((480, 320)).save(scans / f"{number}.png")
+    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
+    command += ["--device", "cpu", "--sidecar"]
+    for expected in (1, 4, 7):  # pages that are there when it is killed
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        while len(list(out.glob("*.png"))) < expected and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    there = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.png")}
+    assert 0 < len(there) < 12
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{12 - len(there)} restored, {len(there)} there already" in finished.stdout
+    assert files(out) == sorted(f"{n}.png{suffix}" for n in range(12) for suffix in ("", ".json"))  # no stray file
+    assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())  # none twice
+    for number in range(12):
+        record = json.loads((out / f"{number}.png.json").read_text())
+        assert record["output"]["sha256"] == hashlib.sha256((out / f"{number}.png").read_bytes()).hexdigest()
+
+
+def test_interrupted_it_stops_cleanly(scans: Path, tmp_path: Path, model: Path) -> None:
+    for number in range(40):
+        os.link(scans / "1.png", scans / f"copy{number}.png")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (out.is_dir() and any(out.glob("*.png"))) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert not [name for name in files(out) if name.endswith(".partial")]
