@@ -187,12 +187,12 @@ class Job:
         for band in self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation):
             if self._stop.is_set():
                 raise _StoppedError
+            evidence.add(band)  # before the rows go: a writer that has them all asks for no more
             written = (band.restored * scale).round_().to(torch.uint16).numpy().astype(page.dtype)
-            yield written.transpose(1, 2, 0)
-            evidence.add(band)
             done = (band.top + band.restored.shape[1]) / page.height
             if self._on_progress:
                 self._on_progress(task, (number + done) / len(document.pages))
+            yield written.transpose(1, 2, 0)
 
     def _outcome(self, task: Task, document: Document, evidence: Sequence[Evidence], started: float) -> Outcome:
         pages = [
