@@ -16,6 +16,7 @@ from rich.progress import track
 from manuscript_restore import images
 from manuscript_restore.config import build, run_command
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
 from manuscript_restore.synthesis import PageGenerator
 from manuscript_restore.synthesis.fonts import licence_of
 from manuscript_restore.synthesis.ground_truth import to_json, to_page_xml, to_text
@@ -107,12 +108,8 @@ def _claim(folder: Path, generator: PageGenerator, identity: dict[str, Any]) -> 
 
 
 def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); check the folder and the disk") from error
 
 
 def _one_thread() -> None:

@@ -4,8 +4,9 @@ Three forms of one picture: an *array* is uint8 (H, W, 3) RGB, a *tensor* uint8 
 float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles are not applied.
 """
 
-import uuid
+import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
 
 FORMATS = {
     ".jpg": "JPEG",
@@ -129,14 +131,8 @@ def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int =
         "WEBP": {"quality": quality},
         "TIFF": {"compression": "tiff_lzw"},
     }
-    unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
-    try:
+    with whole_file(path) as unfinished:
         Image.fromarray(array).save(unfinished, image_format, **options.get(image_format, {}))
-        unfinished.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); check the folder and the disk") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
@@ -152,16 +148,23 @@ def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{key}={folder}: no such folder; give one that holds images ({', '.join(FORMATS)})")
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in FORMATS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    found = [path for path in walk(folder) if path.suffix.lower() in FORMATS and path.is_file()]
     if not found:
         raise UserError(f"{key}={folder}: no images there or below; looked for {', '.join(FORMATS)}")
     return natsorted(sorted(found), alg=ns.PATH)  # sorted first: 1.png and 01.png are equal to natsort
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, through links too; hidden ones are left out, a folder is entered once."""
+    entered: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in entered:  # a link to a folder above, or to one that was seen
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in files if not name.startswith("."))
 
 
 def to_float(images: Tensor) -> Tensor:
