@@ -30,7 +30,7 @@ VISIBLE = 2.3
 """CIEDE2000 of a just noticeable difference (Mahy et al. 1994)."""
 BINS_PER_UNIT = 20
 SAMPLING = 5
-"""Every so many-th row and column decides a page's mean change; odd, for networks leave patterns of 2, 4, 8 pixels."""
+"""Every so many-th row and column decides a page's mean change; odd: networks leave patterns of 2, 4, 8 pixels."""
 
 
 def change(band: Band) -> Tensor:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +120,7 @@ class Job:
         self._stop = threading.Event()
         self._large = threading.Lock()
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome]:
         """Restore all, yielding what became of each as it ends; closing the iterator stops the job cleanly."""
         pool = ThreadPoolExecutor(self.num_jobs, thread_name_prefix="page")
         waiting: list[Future[Outcome]] = []
@@ -195,7 +195,7 @@ class Job:
             yield written.transpose(1, 2, 0)
 
     def _outcome(self, task: Task, document: Document, evidence: Sequence[Evidence], started: float) -> Outcome:
-        pages = [
+        pages: list[dict[str, Any]] = [
             {"width": page.width, "height": page.height, **e.scores.summary(), "map_scale": e.map_scale}
             for page, e in zip(document.pages, evidence, strict=True)
         ]

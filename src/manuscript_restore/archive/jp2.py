@@ -1,0 +1,199 @@
+"""JPEG 2000 files: boxes read and written, pixels through OpenJPEG without loss."""
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from manuscript_restore.archive import colours
+from manuscript_restore.archive import metadata as md
+from manuscript_restore.archive.metadata import Metadata, Resolution
+from manuscript_restore.archive.page import PageDescription, WholePage
+from manuscript_restore.errors import UserError
+
+SIGNATURE, CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+MAX_SIDE = 2**31 - 1
+EXIF_UUID, XMP_UUID = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12
+_REWRITTEN = {b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"jp2i", b"free"}
+_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4}
+Box = tuple[bytes, bytes]
+
+
+def boxes_of(data: bytes) -> list[Box]:
+    """The boxes of a file or of a box, each with its kind.
+
+    Raises:
+        ValueError: The last box is cut off.
+    """
+    boxes, position = [], 0
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        header = 8
+        if size == 1:
+            size, header = int.from_bytes(data[position + 8 : position + 16], "big"), 16
+        end = position + size if size else len(data)  # 0: up to the end of the file
+        if end > len(data) or end < position + header:
+            raise ValueError("the file ends early")
+        boxes.append((kind, data[position + header : end]))
+        position = end
+    return boxes
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box with its length."""
+    if len(content) + 8 < 2**32:
+        return struct.pack(">I4s", len(content) + 8, kind) + content
+    return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content
+
+
+@dataclass(frozen=True)
+class _Codestream:
+    width: int
+    height: int
+    bits: int
+    components: int
+
+
+def _codestream(data: bytes, name: str) -> _Codestream:
+    """Size and depth from the header of a codestream."""
+    if data[:4] != CODESTREAM or len(data) < 42:
+        raise ValueError("no picture in the file")
+    right, bottom, left, top = struct.unpack(">4I", data[8:24])
+    components = int.from_bytes(data[40:42], "big")
+    sizes = {data[42 + 3 * i : 45 + 3 * i] for i in range(components)}
+    if len(sizes) != 1 or (size := sizes.pop())[0] & 0x80 or size[1:] != b"\1\1" or size[0] > 15:
+        raise UserError(f"{name}: is a JPEG 2000 of a rare kind (components of unlike sizes); convert it to TIFF")
+    return _Codestream(right - left, bottom - top, size[0] + 1, components)
+
+
+def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+    """Read the header and the metadata of a JPEG 2000 file; its pixels wait until they are asked for."""
+    raw = data.startswith(CODESTREAM)
+    boxes = [] if raw else boxes_of(data)
+    coded = data if raw else next((content for kind, content in boxes if kind == b"jp2c"), b"")
+    stream = _codestream(coded, name)
+    header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
+    kept = [b for b in header if b[0] in (b"colr", b"res ")] + [b for b in boxes if b[0] not in _REWRITTEN]
+    metadata = _metadata(kept, raw)
+    palette = next((content for kind, content in header if kind == b"pclr"), None)
+    channels = palette[2] if palette else stream.components
+    spaces = {int.from_bytes(content[3:7], "big") for kind, content in kept if kind == b"colr" and content[0] == 1}
+    if channels not in _CHANNELS or _SYCC in spaces:
+        raise UserError(f"{name}: is a JPEG 2000 of {channels} channels or of YCC colours; convert it to TIFF")
+    if palette:
+        notes.append("palette expanded to RGB")
+    bits = palette[3] + 1 if palette else stream.bits
+    if bits not in (8, 16):
+        notes.append(f"{bits}-bit samples scaled to {8 if bits < 8 else 16} bits")
+    conversion = colours.scaled(bits)
+    if _CMYK in spaces and channels == 4:
+        inks, channels = colours.from_cmyk(metadata.icc, notes), 3
+        scale = conversion
+        conversion = lambda samples: inks(scale(samples))  # noqa: E731
+        others = [b for b in metadata.blocks if b[0] != b"colr"]
+        metadata = md.with_profile(
+            metadata, colours.srgb_profile(), [_profile_box(colours.srgb_profile()), *others]
+        )
+
+    def decode() -> NDArray[Any]:
+        pixels: NDArray[Any] = imagecodecs.jpeg2k_decode(data)
+        return conversion(pixels.reshape(stream.height, stream.width, -1))
+
+    return WholePage(
+        height=stream.height,
+        width=stream.width,
+        channels=channels,
+        dtype=np.dtype(np.uint16 if bits > 8 else np.uint8),
+        orientation=md.orientation_of(metadata.exif, metadata.xmp),
+        metadata=metadata,
+        decode=decode,
+        name=name,
+    )
+
+
+def _metadata(boxes: list[Box], raw: bool) -> Metadata:
+    uuids = {content[:16]: content[16:] for kind, content in reversed(boxes) if kind == b"uuid"}
+    profiles = [content[3:] for kind, content in boxes if kind == b"colr" and content[:1] in (b"\2", b"\3")]
+    exif = uuids.get(EXIF_UUID, b"").removeprefix(b"Exif\0\0")
+    return Metadata(
+        format="JPEG2000 codestream" if raw else "JPEG2000",
+        blocks=tuple(boxes),
+        icc=b"".join(profiles[:1]),
+        exif=exif,
+        xmp=uuids.get(XMP_UUID, b""),
+        iptc=uuids.get(IPTC_UUID, b""),
+        resolution=_resolution(boxes) or md.resolution_of_exif(exif),
+    )
+
+
+def _resolution(boxes: list[Box]) -> Resolution | None:
+    for _, content in [b for kind, res in boxes if kind == b"res " for b in boxes_of(res)]:
+        above_y, below_y, above_x, below_x, power_y, power_x = struct.unpack(">4H2b", content[:10])
+        if above_x and below_x and above_y and below_y:
+            inch = Fraction(254, 10_000)  # in metres
+            x, y = Fraction(above_x, below_x), Fraction(above_y, below_y)
+            return Resolution(x * Fraction(10) ** power_x * inch, y * Fraction(10) ** power_y * inch)
+    return None
+
+
+def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
+    """Encode a page as JPEG 2000 without loss, with its metadata; a bare codestream stays one."""
+    samples = np.ascontiguousarray(pixels)
+    coded = bytes(imagecodecs.jpeg2k_encode(samples, 0, codecformat="j2k", reversible=True, mct=page.channels > 2))
+    metadata = page.metadata
+    if metadata.format == "JPEG2000 codestream":
+        return coded
+    kept = metadata.blocks if metadata.format == "JPEG2000" else _from_other_format(metadata, notes)
+    shape = struct.pack(">IIHBBBB", page.height, page.width, page.channels, 8 * page.dtype.itemsize - 1, 7, 0, 0)
+    header = [(b"ihdr", shape), *(b for b in kept if b[0] == b"colr")]
+    if not any(kind == b"colr" for kind, _ in header):
+        header.append((b"colr", struct.pack(">BBBI", 1, 0, 0, _SRGB if page.channels > 2 else _GREY)))
+    if page.channels in (2, 4):
+        colour = range(page.channels - 1)
+        roles = [(i, 0, i + 1) for i in colour] + [(len(colour), 1, 0)]  # the last channel is opacity, of all
+        header.append((b"cdef", struct.pack(">H", len(roles)) + b"".join(struct.pack(">3H", *r) for r in roles)))
+    header += [b for b in kept if b[0] == b"res "]
+    behind = [b for b in kept if b[0] not in (b"colr", b"res ")]
+    return b"".join(
+        [
+            SIGNATURE,
+            box(b"ftyp", b"jp2 \0\0\0\0jp2 "),
+            box(b"jp2h", b"".join(box(*b) for b in header)),
+            *(box(*b) for b in behind),
+            box(b"jp2c", coded),
+        ]
+    )
+
+
+def _profile_box(icc: bytes) -> Box:
+    return b"colr", b"\2\0\0" + icc
+
+
+def _from_other_format(metadata: Metadata, notes: list[str]) -> list[Box]:
+    boxes = [_profile_box(metadata.icc)] if metadata.icc else []
+    if metadata.resolution and (resolution := metadata.resolution.per_metre()):
+        x, y = (
+            value.limit_denominator(1) if value > 65535 else value.limit_denominator(50) for value in resolution
+        )
+        captured = b"".join(_res_number(value) for value in (y, x))
+        boxes.append((b"res ", box(b"resc", captured + b"\0\0")))
+    exif = md.exif_with(metadata, notes)
+    uuids = [(EXIF_UUID, exif), (XMP_UUID, metadata.xmp)]
+    uuids.append((IPTC_UUID, metadata.iptc or md.iptc_in(metadata.photoshop)))
+    if metadata.photoshop:
+        notes.append("Photoshop data other than IPTC could not be kept, JPEG 2000 has no place for them")
+    md.note_lost_texts(metadata, notes)
+    return boxes + [(b"uuid", uuid + content) for uuid, content in uuids if content]
+
+
+def _res_number(value: Fraction) -> bytes:
+    value = min(value, Fraction(65535))
+    while value.numerator > 65535:
+        value = value.limit_denominator(max(value.denominator // 2, 1))
+    return struct.pack(">HH", max(value.numerator, 1), value.denominator)

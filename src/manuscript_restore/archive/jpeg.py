@@ -1,0 +1,184 @@
+"""JPEG files: segments read and written, pixels through Pillow, which refuses a file that ends early."""
+
+import io
+import struct
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin
+
+from manuscript_restore.archive import colours
+from manuscript_restore.archive import metadata as md
+from manuscript_restore.archive.metadata import Metadata, Resolution
+from manuscript_restore.archive.page import PageDescription, WholePage
+from manuscript_restore.errors import UserError
+
+MAX_SIDE = 65_500
+"""Libjpeg's own limit."""
+
+EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+PHOTOSHOP, PICTURES = b"Photoshop 3.0\0", b"MPF\0"
+_APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT, _SCAN = (
+    b"\xe0",
+    b"\xe1",
+    b"\xe2",
+    b"\xed",
+    b"\xee",
+    b"\xfe",
+    b"\xda",
+)
+_MAX_SEGMENT = 65_533
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+"""Markers of the frames that libjpeg decodes: sequential and progressive, Huffman and arithmetic."""
+
+_UNKNOWN_FRAMES = set(range(0xC0, 0xD0)) - _FRAMES - {0xC4, 0xC8, 0xCC}
+_CHANNELS = {1: 1, 3: 3, 4: 3}
+
+
+def segments_of(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The segments before the first scan, each with its marker's second byte, and where the scan begins."""
+    segments: list[tuple[bytes, bytes]] = []
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        while data[position + 1 : position + 2] == b"\xff":  # any number of fill bytes
+            position += 1
+        marker = data[position + 1 : position + 2]
+        if marker == _SCAN:
+            return segments, position
+        size = int.from_bytes(data[position + 2 : position + 4], "big")
+        content = data[position + 4 : position + 2 + size]
+        if len(content) != size - 2:
+            break
+        segments.append((marker, content))
+        position += 2 + size
+    raise ValueError("the file ends before the picture")
+
+
+def segment(marker: bytes, content: bytes) -> bytes:
+    """A segment with its marker and length."""
+    return b"\xff" + marker + struct.pack(">H", len(content) + 2) + content
+
+
+def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+    """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for."""
+    segments, scan = segments_of(data)
+    frames = [(marker[0], content) for marker, content in segments if marker[0] in _FRAMES | _UNKNOWN_FRAMES]
+    if not frames:
+        raise ValueError("no frame before the picture")
+    marker, frame = frames[0]
+    precision, height, width, components = struct.unpack(">BHHB", frame[:6])
+    if marker in _UNKNOWN_FRAMES or precision != 8 or components not in _CHANNELS or not height:
+        raise UserError(
+            f"{name}: is a JPEG of a rare kind (frame {marker:X}, {precision} bits, {components} components); "
+            "convert it to TIFF"
+        )
+    if data.rfind(b"\xff\xd9") < scan:
+        raise ValueError("the end of the picture is missing")
+    metadata = _metadata(segments, notes)
+    conversion: colours.Conversion = colours.keep
+    if components == 4:
+        conversion = colours.from_cmyk(metadata.icc, notes)
+        metadata = _with_srgb(metadata)
+    # Pillow sees no metadata, so that broken ones cannot stop it or make it warn.
+    coding = [s for s in segments if (not 0xE0 <= s[0][0] <= 0xEF and s[0] != _COMMENT) or s[0] == _APP14]
+    bare = [b"\xff\xd8", *(segment(*s) for s in coding)]
+
+    def decode() -> NDArray[Any]:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(bare) + data[scan:])) as image:
+            pixels = np.asarray(image)
+        return conversion(pixels)
+
+    return WholePage(
+        height=height,
+        width=width,
+        channels=_CHANNELS[components],
+        dtype=np.dtype(np.uint8),
+        orientation=md.orientation_of(metadata.exif, metadata.xmp),
+        metadata=metadata,
+        lossless=False,
+        decode=decode,
+        name=name,
+    )
+
+
+def _metadata(segments: list[tuple[bytes, bytes]], notes: list[str]) -> Metadata:
+    blocks = [s for s in segments if (0xE0 <= s[0][0] <= 0xEF and s[0] != _APP14) or s[0] == _COMMENT]
+    if any(s[1].startswith(PICTURES) for s in blocks):
+        notes.append("a second picture in the file (MPO) could not be kept")
+        blocks = [s for s in blocks if not s[1].startswith(PICTURES)]
+
+    def joined(marker: bytes, header: bytes, skip: int = 0) -> list[bytes]:
+        return [s[1][len(header) + skip :] for s in blocks if s[0] == marker and s[1].startswith(header)]
+
+    numbered = [s[1] for s in blocks if s[0] == _APP2 and s[1].startswith(ICC)]
+    exif = b"".join(joined(_APP1, EXIF)[:1])
+    photoshop = b"".join(joined(_APP13, PHOTOSHOP))
+    return Metadata(
+        format="JPEG",
+        blocks=tuple(blocks),
+        icc=b"".join(part[len(ICC) + 2 :] for part in sorted(numbered, key=lambda part: part[len(ICC)])),
+        exif=exif,
+        xmp=b"".join(joined(_APP1, XMP)[:1]),
+        iptc=md.iptc_in(photoshop),
+        photoshop=photoshop,
+        resolution=_density(joined(_APP0, b"JFIF\0")) or md.resolution_of_exif(exif),
+        texts=tuple(
+            ("Comment", s[1].rstrip(b"\0").decode("utf-8", "replace")) for s in blocks if s[0] == _COMMENT
+        ),
+    )
+
+
+def _density(jfif: list[bytes]) -> Resolution | None:
+    if not jfif or len(jfif[0]) < 7:
+        return None
+    unit, x, y = struct.unpack(">BHH", jfif[0][2:7])
+    return Resolution(Fraction(x), Fraction(y), unit + 1) if x and y and unit in (1, 2) else None
+
+
+def _with_srgb(metadata: Metadata) -> Metadata:
+    others = [s for s in metadata.blocks if not (s[0] == _APP2 and s[1].startswith(ICC))]
+    profile = colours.srgb_profile()
+    return md.with_profile(metadata, profile, [*others, *_icc_segments(profile)])
+
+
+def _icc_segments(icc: bytes) -> list[tuple[bytes, bytes]]:
+    size = _MAX_SEGMENT - len(ICC) - 2
+    parts = [icc[start : start + size] for start in range(0, len(icc), size)]
+    if len(parts) > 255:  # 16 MB: larger than any profile
+        return []
+    return [(_APP2, ICC + bytes([number, len(parts)]) + part) for number, part in enumerate(parts, 1)]
+
+
+def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], quality: int) -> bytes:
+    """Encode a page, grey or RGB, as JPEG without subsampled colours, with its metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(
+        buffer, "JPEG", quality=quality, subsampling=0
+    )
+    coded = buffer.getvalue()
+    segments, scan = segments_of(coded)
+    if page.metadata.format == "JPEG":
+        blocks = list(page.metadata.blocks)
+    else:
+        blocks = _from_other_format(page.metadata, notes)
+    coding = [s for s in segments if s[0] != _APP0]
+    return b"\xff\xd8" + b"".join(segment(*s) for s in blocks + coding) + coded[scan:]
+
+
+def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes, bytes]]:
+    density = b"\0\0\1\0\1"
+    if (resolution := metadata.resolution) and resolution.unit in (md.INCH, md.CENTIMETRE):
+        x, y = (min(max(round(value), 1), 65535) for value in (resolution.x, resolution.y))
+        density = struct.pack(">BHH", resolution.unit - 1, x, y)
+    blocks = [(_APP0, b"JFIF\0\1\1" + density + b"\0\0")]
+    blocks += [(_APP1, EXIF + exif) for exif in [md.exif_with(metadata, notes)] if exif]
+    blocks += [(_APP1, XMP + metadata.xmp)] if metadata.xmp else []
+    blocks += [(_APP13, PHOTOSHOP + resources) for resources in [md.photoshop_with_iptc(metadata)] if resources]
+    blocks += [(_COMMENT, text.encode()) for key, text in metadata.texts if key == "Comment"]
+    md.note_lost_texts(metadata, notes, kept=("Comment",))
+    fitting = [s for s in blocks if len(s[1]) <= _MAX_SEGMENT]
+    names = {_APP1: "EXIF or XMP", _APP13: "Photoshop or IPTC data", _COMMENT: "a comment"}
+    notes += [f"{names[s[0]]} above JPEG's 64 kB could not be kept" for s in blocks if s not in fitting]
+    return fitting + _icc_segments(metadata.icc)

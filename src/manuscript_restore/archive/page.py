@@ -1,0 +1,98 @@
+"""A page: its size, how it is stored, what is known of it, and its pixels from the top downwards."""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manuscript_restore.archive.ifd import ByteOrder
+from manuscript_restore.archive.metadata import Metadata
+from manuscript_restore.errors import UserError
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""(rows, W, channels): grey, grey + alpha, RGB or RGBA; black is 0."""
+
+
+@dataclass(frozen=True)
+class TiffLayout:
+    """How a TIFF file stores a page's pixels; the defaults are those of a page from another format."""
+
+    compression: int = 8  # deflate
+    predictor: int = 1
+    tile: tuple[int, int] | None = None  # height, width
+    rows_per_strip: int = 0  # 0: as many as make half a megabyte
+    big: bool = False
+    order: ByteOrder = "<"
+    alpha: int = 2  # ExtraSamples of the last channel: 0 unspecified, 1 premultiplied, 2 not
+    subfile: int = 0  # NewSubfileType
+
+
+@dataclass(frozen=True)
+class PageDescription:
+    """All of a page but its pixels, which is what a writer needs beside them."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype[Any]
+    orientation: int = 1
+    metadata: Metadata = field(default_factory=Metadata)
+    layout: TiffLayout = field(default_factory=TiffLayout)
+    lossless: bool = True
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of pixels."""
+        return self.width * self.channels * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Page(PageDescription, ABC):
+    """A page that can be read."""
+
+    @abstractmethod
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """Read rows ``top`` to ``bottom - 1`` as stored: (bottom - top, W, channels), not turned upright.
+
+        Callers go downwards; rows that the last call read are not decoded again.
+
+        Raises:
+            UserError: The file is truncated or damaged.
+        """
+
+
+@dataclass(frozen=True)
+class WholePage(Page):
+    """A page whose format is decoded in one piece, when its first rows are asked for."""
+
+    decode: Callable[[], NDArray[Any]] = field(kw_only=True, repr=False)
+    name: str = field(kw_only=True)
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        with damage_of(self.name):
+            pixels = self.decode().reshape(self.height, self.width, self.channels)
+        return pixels.astype(self.dtype, copy=False)
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """Rows of the decoded page; a view of it."""
+        return self._pixels[top:bottom]
+
+
+@contextlib.contextmanager
+def damage_of(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on broken bytes into a `UserError` that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{name}: needs more memory than there is; split it or scale it down") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{name}: is truncated or damaged ({reason}); replace it or remove it") from error

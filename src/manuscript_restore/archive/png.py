@@ -1,0 +1,171 @@
+"""PNG files: chunks read and written, pixels through libpng, which keeps 16 bits a sample."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from manuscript_restore.archive import metadata as md
+from manuscript_restore.archive.metadata import Metadata, Resolution
+from manuscript_restore.archive.page import PageDescription, WholePage
+from manuscript_restore.errors import UserError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COMPRESSION_LEVEL = 5
+MAX_SIDE = 2**31 - 1
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_OF_PALETTE = {b"bKGD", b"hIST", b"sBIT", b"sPLT"}
+_KEPT = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD", b"sBIT", b"sPLT"}
+
+
+def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every chunk with its kind up to the last one.
+
+    Raises:
+        ValueError: The file ends before ``IEND``.
+    """
+    position = len(SIGNATURE)
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if position + 12 + size > len(data):
+            break
+        yield kind, data[position + 8 : position + 8 + size]
+        if kind == b"IEND":
+            return
+        position += 12 + size
+    raise ValueError("the file ends early")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk with its length and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+    """Read the header and the metadata of a PNG file; its pixels wait until they are asked for."""
+    chunks = list(chunks_of(data))
+    if not chunks or chunks[0][0] != b"IHDR":
+        raise ValueError("no header")
+    width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
+    kinds = {kind for kind, _ in chunks}
+    animation = next((content for kind, content in chunks if kind == b"acTL"), b"\0\0\0\1")
+    if animation[:4] != b"\0\0\0\1":
+        raise UserError(f"{name}: is animated, only one picture could be kept; save its pictures as single files")
+    if colour_type == 3:
+        notes.append("palette expanded to RGB" + ("A" if b"tRNS" in kinds else ""))
+    elif b"tRNS" in kinds:
+        notes.append("the transparent colour became an alpha channel")
+    if depth < 8 and colour_type == 0:
+        notes.append(f"{depth}-bit grey became 8-bit grey")
+    as_stored = depth >= 8 and colour_type != 3 and b"tRNS" not in kinds
+    metadata = _metadata(chunks, as_stored, notes)
+
+    def decode() -> NDArray[Any]:
+        coded = b"".join(chunk(kind, content) for kind, content in chunks if kind in _PIXELS)
+        pixels: NDArray[Any] = imagecodecs.png_decode(SIGNATURE + coded)
+        return pixels
+
+    return WholePage(
+        height=height,
+        width=width,
+        channels=_CHANNELS[colour_type] + (b"tRNS" in kinds),
+        dtype=np.dtype(np.uint16 if depth == 16 else np.uint8),
+        orientation=md.orientation_of(metadata.exif, metadata.xmp),
+        metadata=metadata,
+        decode=decode,
+        name=name,
+    )
+
+
+def _metadata(chunks: list[tuple[bytes, bytes]], as_stored: bool, notes: list[str]) -> Metadata:
+    blocks = []
+    for kind, content in chunks:
+        safe_to_copy = bool(kind[3] & 0x20)
+        if kind in _PIXELS or kind in (b"acTL", b"fcTL", b"fdAT") or (kind in _OF_PALETTE and not as_stored):
+            continue
+        if safe_to_copy or kind in _KEPT:
+            blocks.append((kind, content))
+        else:
+            notes.append(f"chunk {kind.decode('latin-1')} could not be kept: it depends on the pixels")
+    found: dict[bytes, bytes] = dict(reversed(blocks))  # of several equals the first
+    texts = dict(text for kind, content in blocks if (text := _text(kind, content)))
+    resolution = None
+    if len(found.get(b"pHYs", b"")) == 9:
+        x, y, unit = struct.unpack(">IIB", found[b"pHYs"])
+        if x and y:  # unit 1 is the metre, 0 leaves only the aspect ratio
+            resolution = Resolution(Fraction(x * 254, 10_000), Fraction(y * 254, 10_000)) if unit else None
+    exif = found.get(b"eXIf", b"").removeprefix(b"Exif\0\0")
+    return Metadata(
+        format="PNG",
+        blocks=tuple(blocks),
+        icc=_inflated(found.get(b"iCCP", b"").partition(b"\0")[2][1:]),
+        exif=exif or _raw_profile(texts, "exif").removeprefix(b"Exif\0\0"),
+        xmp=texts.get("XML:com.adobe.xmp", "").encode(),
+        iptc=_raw_profile(texts, "iptc") or md.iptc_in(_raw_profile(texts, "8bim")),
+        photoshop=_raw_profile(texts, "8bim"),
+        resolution=resolution,
+        texts=tuple(item for item in texts.items() if not item[0].startswith(("XML:com.adobe", "Raw profile"))),
+    )
+
+
+def _inflated(content: bytes) -> bytes:
+    try:
+        return zlib.decompress(content) if content else b""
+    except zlib.error:
+        return b""
+
+
+def _text(kind: bytes, content: bytes) -> tuple[str, str] | None:
+    keyword, _, rest = content.partition(b"\0")
+    key = keyword.decode("latin-1")
+    if kind == b"tEXt":
+        return key, rest.decode("latin-1")
+    if kind == b"zTXt":
+        return key, _inflated(rest[1:]).decode("latin-1")
+    if kind == b"iTXt" and rest.count(b"\0", 2) >= 2:
+        text = rest[2:].split(b"\0", 2)[2]
+        return key, (_inflated(text) if rest[0] else text).decode("utf-8", "replace")
+    return None
+
+
+def _raw_profile(texts: dict[str, str], kind: str) -> bytes:
+    """The bytes that ImageMagick and ExifTool store in PNG as hexadecimal text."""
+    match = re.fullmatch(rf"\n{kind}\n\s*\d+\n([0-9a-f\s]*)", texts.get(f"Raw profile type {kind}", ""))
+    try:
+        return bytes.fromhex(match[1]) if match else b""
+    except ValueError:
+        return b""
+
+
+def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
+    """Encode a page as PNG with its metadata."""
+    coded = bytes(imagecodecs.png_encode(pixels, COMPRESSION_LEVEL))
+    blocks = page.metadata.blocks if page.metadata.format == "PNG" else _from_other_format(page.metadata, notes)
+    header = len(SIGNATURE) + 25  # the size of IHDR is fixed
+    return coded[:header] + b"".join(chunk(*block) for block in blocks) + coded[header:]
+
+
+def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes, bytes]]:
+    blocks = []
+    if metadata.icc:
+        blocks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
+    if metadata.resolution and (resolution := metadata.resolution.per_metre()):
+        blocks.append((b"pHYs", struct.pack(">IIB", *(min(round(value), 2**31 - 1) for value in resolution), 1)))
+    if exif := md.exif_with(metadata, notes):
+        blocks.append((b"eXIf", exif))
+    if metadata.xmp:
+        blocks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    if resources := md.photoshop_with_iptc(metadata):
+        lines = "\n".join(re.findall(".{1,72}", resources.hex()))
+        text = f"\n8bim\n{len(resources):8}\n{lines}\n"
+        blocks.append((b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(text.encode())))
+    for key, text in metadata.texts:
+        blocks.append((b"iTXt", key.encode("latin-1", "replace")[:79] + b"\0\0\0\0\0" + text.encode()))
+    return blocks

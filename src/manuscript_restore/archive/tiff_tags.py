@@ -1,0 +1,80 @@
+"""The tags of a TIFF page that do not say how its pixels are stored: read, and made for pages of other formats."""
+
+from dataclasses import replace
+from typing import Any
+
+from manuscript_restore.archive import colours, ifd
+from manuscript_restore.archive import metadata as md
+from manuscript_restore.archive.metadata import Metadata
+
+XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
+_LAYERS, _SUB_IFDS = 37724, 330
+_STRUCTURE = {
+    *range(254, 260), 262, 263, 264, 265, 266, 273, *range(277, 282), 284, *range(288, 294), 301, 317,
+    *range(320, 326), 326, 327, 328, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, *range(512, 522),
+    529, 530, 531, 532, 559, 32995, 32996, 32997, 32998,
+}  # fmt: skip
+"""Tags about the storage of the pixels, which the writer makes anew."""
+
+_SEPARATE = {XMP, IPTC, PHOTOSHOP, ICC}
+
+
+def read(page: Any, notes: list[str]) -> Metadata:
+    """Read the metadata of tifffile's page, byte for byte."""
+    file = page.parent.filehandle
+
+    def read_at(offset: int, count: int) -> bytes:
+        with file.lock:
+            file.seek(min(offset, file.size))
+            data: bytes = file.read(count)
+        return data
+
+    directory = ifd.read_directory(read_at, page.offset, page.parent.byteorder, big=page.parent.is_bigtiff)
+    for tag, what in ((_LAYERS, "Photoshop's layers"), (_SUB_IFDS, "reduced copies of the page")):
+        if directory.entries.pop(tag, None):
+            notes.append(f"{what} could not be kept: they would show the page as it was")
+    for tag in [tag for tag, entry in directory.entries.items() if tag in _STRUCTURE or entry.kind in (13, 18)]:
+        del directory.entries[tag]
+        if tag not in _STRUCTURE:
+            notes.append(f"tag {tag} could not be kept: it points to a directory of an unknown kind")
+    separate = {tag: directory.entries[tag].data for tag in _SEPARATE & directory.entries.keys()}
+    described = ifd.Directory(directory.order, directory.entries, directory.below)
+    described.entries = {tag: entry for tag, entry in directory.entries.items() if tag not in _SEPARATE}
+    return Metadata(
+        format="TIFF",
+        blocks=((b"TIFF", ifd.to_block(directory)),),
+        icc=separate.get(ICC, b""),
+        exif=ifd.to_block(described) if described.entries or described.below else b"",
+        xmp=separate.get(XMP, b""),
+        iptc=separate.get(IPTC, b"") or md.iptc_in(separate.get(PHOTOSHOP, b"")),
+        photoshop=separate.get(PHOTOSHOP, b""),
+        resolution=md.resolution_of(directory),
+    )
+
+
+def with_srgb(metadata: Metadata) -> Metadata:
+    """The metadata of a page whose colours became sRGB."""
+    directory = ifd.read_block(metadata.blocks[0][1]) if metadata.exif or metadata.icc else ifd.Directory("<")
+    directory.put_bytes(ICC, ifd.UNDEFINED, colours.srgb_profile())
+    return replace(metadata, icc=colours.srgb_profile(), blocks=((b"TIFF", ifd.to_block(directory)),))
+
+
+def directory_for(metadata: Metadata, notes: list[str]) -> ifd.Directory:
+    """The tags to write for a page: those it came with, or made from another format's metadata."""
+    if metadata.format == "TIFF":
+        block = metadata.blocks[0][1]
+        return ifd.read_block(block) if len(block) > 8 + 6 else ifd.Directory("<")
+    directory = ifd.Directory("<")
+    if exif := md.exif_with(metadata, notes, resolution=True):
+        try:
+            directory = ifd.read_block(exif)
+        except ValueError:
+            notes.append("the broken EXIF block could not be kept, TIFF stores its tags singly")
+    for tag in (_STRUCTURE | {_SUB_IFDS}) & directory.entries.keys():
+        del directory.entries[tag]
+    values = {XMP: metadata.xmp, IPTC: metadata.iptc, PHOTOSHOP: metadata.photoshop, ICC: metadata.icc}
+    for tag, data in values.items():
+        if data:
+            directory.put_bytes(tag, 1 if tag in (XMP, PHOTOSHOP) else ifd.UNDEFINED, data)
+    md.note_lost_texts(metadata, notes)
+    return directory
