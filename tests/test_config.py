@@ -38,6 +38,7 @@ def test_every_experiment_builds(experiment):
         optimizer=plain(config.optimizer),
         seed=0,
     )
+    assert module.model.image_size == config.data.image_size
     assert module.model.encoder.vit.patch_embed.img_size == (config.data.image_size,) * 2
 
 

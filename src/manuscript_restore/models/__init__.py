@@ -1,4 +1,4 @@
-"""Restoration networks: timm encoders, pixel decoders, the restorer that joins them, and the choice by name.
+"""Restoration networks: timm encoders, pixel decoders, the restorer that joins them, peers, the choice by name.
 
 Every network maps (B, 3, H, W) in [0, 1] to the same shape and range for any H and W, and knows as ``image_size``
 the side in pixels of the views that it was trained on.
@@ -7,20 +7,39 @@ the side in pixels of the views that it was trained on.
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.models.decoders import ProgressiveDecoder, ReferenceDecoder
 from manuscript_restore.models.encoder import Encoder
+from manuscript_restore.models.nafnet import NAFNet
+from manuscript_restore.models.network import RestorationNetwork
+from manuscript_restore.models.restormer import Restormer
+from manuscript_restore.models.unet import UNet
 from manuscript_restore.models.vit_restorer import DECODERS, ViTRestorer
 
-__all__ = ["DECODERS", "MODELS", "Encoder", "ProgressiveDecoder", "ReferenceDecoder", "ViTRestorer", "build_model"]
+__all__ = [
+    "DECODERS",
+    "MODELS",
+    "Encoder",
+    "NAFNet",
+    "ProgressiveDecoder",
+    "ReferenceDecoder",
+    "RestorationNetwork",
+    "Restormer",
+    "UNet",
+    "ViTRestorer",
+    "build_model",
+]
 
-MODELS: dict[str, type[nn.Module]] = {"vit": ViTRestorer}
+MODELS: dict[str, type[RestorationNetwork]] = {
+    "vit": ViTRestorer,
+    "unet": UNet,
+    "nafnet": NAFNet,
+    "restormer": Restormer,
+}
 """``model.name`` → class."""
 
 
-def build_model(options: Mapping[str, Any]) -> nn.Module:
+def build_model(options: Mapping[str, Any]) -> RestorationNetwork:
     """The network that the config section ``model`` describes: ``name`` (default ``vit``) and its arguments.
 
     Raises:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.models.decoders import ProgressiveDecoder, ReferenceDecoder
 from manuscript_restore.models.encoder import Encoder
+from manuscript_restore.models.network import RestorationNetwork
 
 DECODERS: dict[str, type[ReferenceDecoder | ProgressiveDecoder]] = {
     "reference": ReferenceDecoder,
@@ -16,10 +16,8 @@ DECODERS: dict[str, type[ReferenceDecoder | ProgressiveDecoder]] = {
 }
 
 
-class ViTRestorer(nn.Module):
+class ViTRestorer(RestorationNetwork):
     """ViT encoder and pixel decoder: (B, 3, H, W) in [0, 1] to the same shape and range, for any H and W ≥ 1.
-
-    Padding, normalisation and cropping live here, so that training, evaluation and restoration cannot disagree.
 
     Args:
         encoder: timm name of the ViT.
@@ -41,7 +39,6 @@ class ViTRestorer(nn.Module):
         encoder_weights: str | None = None,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
         options = dict(decoder)
         name = options.pop("name", None)
         if name not in DECODERS:
@@ -51,28 +48,18 @@ class ViTRestorer(nn.Module):
             raise UserError(f"model.decoder.{min(own)}: follows from the encoder; remove it")
         check_keys(kind, options, "model.decoder")
         num_features = options.get("num_features", getattr(kind, "num_features", 4))
-        self.encoder = Encoder(
+        network = Encoder(
             encoder,
             image_size=image_size,
             num_features=num_features,
             weights=encoder_weights,
             drop_path_rate=drop_path_rate,
         )
-        self.decoder = kind(dim=self.encoder.dim, patch_size=self.encoder.patch_size, **options)
+        super().__init__(multiple=network.patch_size, image_size=image_size)
+        self.encoder = network
+        self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
 
-    def forward(self, degraded: Tensor) -> Tensor:
-        """Restore a batch of pages or crops; the output is clamped to [0, 1]."""
-        height, width = degraded.shape[-2:]
-        padded = _pad_to_multiple(degraded, self.encoder.patch_size)
-        restored: Tensor = self.decoder(padded, self.encoder(padded))[..., :height, :width]
-        clamped = restored.clamp(0, 1)
-        if self.training:  # a plain clamp has no gradient outside [0, 1]: such pixels would never come back
-            return restored + (clamped - restored).detach()
-        return clamped
-
-
-def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Pad at the right and bottom by replication (reflection fails on pages smaller than the padding)."""
-    height, width = images.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
-    return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+    def restore(self, padded: Tensor) -> Tensor:
+        """Encode and decode."""
+        restored: Tensor = self.decoder(padded, self.encoder(padded))
+        return restored

@@ -1,0 +1,81 @@
+"""What every restoration network has in common: any page size in, the same size and [0, 1] out."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manuscript_restore.errors import UserError
+
+
+class RestorationNetwork(nn.Module):
+    """Maps (B, 3, H, W) in [0, 1] to the same shape and range, for any H and W ≥ 1.
+
+    Padding, cropping and clamping live here, so that training, evaluation and restoration cannot disagree. A
+    subclass implements `restore`.
+
+    Args:
+        multiple: Sides that `restore` takes, in pixels.
+        image_size: Side in pixels of the views that it is trained on.
+    """
+
+    def __init__(self, *, multiple: int, image_size: int) -> None:
+        super().__init__()
+        self.multiple = multiple
+        self.image_size = image_size
+
+    def restore(self, padded: Tensor) -> Tensor:
+        """Restore (B, 3, H, W), H and W multiples of ``multiple``; the result is unbounded."""
+        raise NotImplementedError
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Restore a batch of pages or crops; the output is clamped to [0, 1]."""
+        height, width = degraded.shape[-2:]
+        restored = self.restore(_pad_to_multiple(degraded, self.multiple))[..., :height, :width]
+        clamped = restored.clamp(0, 1)
+        if self.training:  # a plain clamp has no gradient outside [0, 1]: such pixels would never come back
+            return restored + (clamped - restored).detach()
+        return clamped
+
+
+def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Pad at the right and bottom by replication (reflection fails on pages smaller than the padding)."""
+    height, width = images.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of each pixel: (B, C, H, W) to the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x``."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def residual_head(width: int) -> nn.Conv2d:
+    """A 3×3 convolution to RGB that starts at zero: with the input added, the network starts as the identity."""
+    head = nn.Conv2d(width, 3, 3, padding=1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+    return head
+
+
+def check_levels(key: str, values: object, *, count: int | None = None, positive: bool = True) -> list[int]:
+    """A list of whole numbers, one for each level, from a config.
+
+    Args:
+        key: Config key, for the message.
+        values: What the config holds.
+        count: How many there must be; None: at least two.
+        positive: Whether 0 is refused.
+
+    Raises:
+        UserError: It is something else.
+    """
+    least = 1 if positive else 0
+    if isinstance(values, list | tuple) and all(type(value) is int and value >= least for value in values):
+        if count is None and len(values) >= 2:
+            return list(values)
+        if len(values) == count:
+            return list(values)
+    wanted = f"{count} numbers" if count else "two numbers or more"
+    raise UserError(f"{key}={values}: must be {wanted}, whole and at least {least}")
