@@ -1,0 +1,84 @@
+"""How close a restored picture is to the clean one: scores of whole pictures, (B, 3, H, W) in [0, 1] to (B,)."""
+
+import torch
+from kornia.metrics import ssim as ssim_map
+from torch import Tensor
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    peak_signal_noise_ratio,
+)
+
+from manuscript_restore.colour import delta_e_2000
+
+PSNR_CAP_DB = 100.0
+SSIM_WINDOW = 11
+MS_SSIM_MIN_SIDE = 161
+"""Below, the smallest of the five scales has no room for the window."""
+
+
+def psnr(restored: Tensor, clean: Tensor) -> Tensor:
+    """PSNR of each image in dB, (B, 3, H, W) in [0, 1] to (B,).
+
+    Capped at 100 dB: identical images have an infinite PSNR, and one of them would swallow every mean.
+    """
+    values = peak_signal_noise_ratio(restored, clean, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    return values.clamp(max=PSNR_CAP_DB)
+
+
+def ssim(restored: Tensor, clean: Tensor) -> Tensor:
+    """SSIM of each image, (B, 3, H, W) in [0, 1] to (B,), differentiable, computed in float32.
+
+    Gaussian window of 11 pixels, σ 1.5, no border: what scikit-image computes with ``gaussian_weights=True,
+    sigma=1.5, use_sample_covariance=False``. torchmetrics' default counts mirrored borders and differs by 0.5 %.
+
+    Images smaller than the window are compared with a window as large as fits.
+
+    Source: Wang et al. 2004, eq. 13.
+    """
+    shortest = min(restored.shape[-2:])
+    window = min(SSIM_WINDOW, shortest - 1 + shortest % 2)
+    values: Tensor = ssim_map(restored.float(), clean.float(), window, padding="valid").mean(dim=(1, 2, 3))
+    return values
+
+
+def ms_ssim(restored: Tensor, clean: Tensor) -> Tensor:
+    """SSIM over five scales; NaN for pictures with a side of 160 pixels or less.
+
+    Source: Wang, Simoncelli & Bovik 2003, eq. 7; torchmetrics' implementation.
+    """
+    if min(restored.shape[-2:]) < MS_SSIM_MIN_SIDE:
+        return torch.full((len(restored),), torch.nan)
+    values: Tensor = multiscale_structural_similarity_index_measure(
+        restored.float(), clean.float(), data_range=1.0, reduction="none"
+    )
+    return values.reshape(-1)  # torchmetrics drops the batch axis of a single image
+
+
+def mse(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean squared error."""
+    return (restored - clean).square().mean(dim=(1, 2, 3))
+
+
+def delta_e(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean CIEDE2000 over the pixels: about 1 is just visible, 100 is black against white."""
+    return delta_e_2000(restored, clean).mean(dim=(1, 2))
+
+
+def psnr_after_colour_fit(restored: Tensor, clean: Tensor) -> Tensor:
+    """PSNR in dB after the one affine map of colours that brings each restored picture nearest to the clean one.
+
+    A page's own paper is yellow: what tint and contrast the damage added cannot be told from what was there.
+    This score leaves that question out, and judges strokes.
+    """
+    return psnr(fit_colours(restored, clean), clean)
+
+
+def fit_colours(restored: Tensor, clean: Tensor) -> Tensor:
+    """Map each picture's colours by the 3×4 matrix of least squares, then clamp to [0, 1]."""
+    source = restored.flatten(2).transpose(1, 2).double()  # (b, 3, h, w) -> (b, n, 3)
+    target = clean.flatten(2).transpose(1, 2).double()
+    centre, goal = source.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
+    centred = source - centre
+    matrix = torch.linalg.pinv(centred.mT @ centred, hermitian=True) @ (centred.mT @ (target - goal))
+    fitted = (centred @ matrix + goal).transpose(1, 2).reshape(restored.shape)
+    return fitted.clamp(0, 1).to(restored.dtype)
