@@ -186,7 +186,7 @@ def _from_other_format(metadata: Metadata, notes: list[str]) -> list[Box]:
     exif = md.exif_with(metadata, notes)
     uuids = [(EXIF_UUID, exif), (XMP_UUID, metadata.xmp)]
     uuids.append((IPTC_UUID, metadata.iptc or md.iptc_in(metadata.photoshop)))
-    if metadata.photoshop:
+    if md.resources_of(metadata.photoshop).keys() - {md.IPTC_RESOURCE}:
         notes.append("Photoshop data other than IPTC could not be kept, JPEG 2000 has no place for them")
     md.note_lost_texts(metadata, notes)
     return boxes + [(b"uuid", uuid + content) for uuid, content in uuids if content]

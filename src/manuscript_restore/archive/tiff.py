@@ -1,136 +1,36 @@
-"""TIFF files: pages read strip by strip or tile by tile, so that a page never has to fit into memory."""
+"""TIFF files: their pages, how each is stored, and what of it can be read."""
 
 import contextlib
 import logging
 import threading
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import TiffImagePlugin
-from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import PHOTOMETRIC, TIFF, TiffFile, TiffPage
 
 from manuscript_restore.archive import colours, tiff_tags
 from manuscript_restore.archive import metadata as md
-from manuscript_restore.archive.page import Page, Pixels, TiffLayout, WholePage, damage_of
+from manuscript_restore.archive.page import Page, TiffLayout, WholePage
+from manuscript_restore.archive.tiff_rows import JPEG, PLAIN, StreamedPage, is_plain
 from manuscript_restore.errors import UserError
 
 MAX_SEGMENT_BYTES = 1_500_000_000
 """Largest compressed strip or tile that is decoded: it must be held whole."""
 
-BAND_BYTES = 8_000_000
-"""What is read at once of pages without compression."""
-
 MAX_BITS = 16
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 _KNOWN = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB}
 _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
-_PLAIN, _OLD_JPEG, _JPEG = 1, 6, 7
+_OLD_JPEG = 6
 _REDUCED, _MASK = 1, 4
 
 # tifffile logs what it finds odd in a file; what matters of it becomes a note or an error here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _PILLOW = threading.Lock()
-
-
-@dataclass(frozen=True)
-class StreamedPage(Page):
-    """A page read in bands: a row of tiles, a strip, or some rows of uncompressed data."""
-
-    source: TiffPage = field(kw_only=True, repr=False)
-    name: str = field(kw_only=True)
-    conversion: colours.Conversion = field(kw_only=True, repr=False)
-    _bands: dict[int, NDArray[Any]] = field(default_factory=dict, kw_only=True, repr=False)
-
-    @property
-    def _rows_of_band(self) -> int:
-        if self.source.is_tiled:
-            return int(self.source.tilelength)
-        if _is_plain(self.source):
-            return min(max(BAND_BYTES // self.row_bytes, 1), self.height)
-        return min(int(self.source.rowsperstrip), self.height)
-
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """Rows of the page; the bands they lie in are kept until the next call."""
-        size = self._rows_of_band
-        needed = range(top // size, (max(bottom, top + 1) - 1) // size + 1)
-        for number in [number for number in self._bands if number not in needed]:
-            del self._bands[number]
-        for number in needed:
-            if number not in self._bands:
-                with damage_of(self.name):
-                    self._bands[number] = self._band(number * size, min((number + 1) * size, self.height))
-        rows = np.empty((bottom - top, self.width, self.channels), self.dtype)
-        for number in needed:
-            start = number * size
-            first, last = max(top, start), min(bottom, start + size)
-            rows[first - top : last - top] = self._bands[number][first - start : last - start]
-        return rows
-
-    def _band(self, top: int, bottom: int) -> NDArray[Any]:
-        shape = (bottom - top, self.width, int(self.source.samplesperpixel))
-        samples = np.empty(shape, self.source.dtype)
-        (_read_plain if _is_plain(self.source) else _decode)(self.source, samples, top)
-        return self.conversion(samples)
-
-
-def _is_plain(page: TiffPage) -> bool:
-    """Whether any row of a page can be read by itself: its strips may be as large as the file."""
-    return (
-        page.compression == _PLAIN
-        and page.predictor == 1
-        and not page.is_tiled
-        and page.bitspersample in (8, 16)
-        and page.fillorder == 1
-    )
-
-
-def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
-    planes = samples.shape[2] if page.planarconfig == 2 else 1
-    per_row = samples.shape[1] * samples.shape[2] // planes
-    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-    num_strips = -(-page.imagelength // page.rowsperstrip)
-    for plane in range(planes):
-        row = top
-        while row < top + len(samples):
-            strip, above = divmod(row, page.rowsperstrip)
-            num_rows = min(top + len(samples) - row, page.rowsperstrip - above)
-            offset = page.dataoffsets[plane * num_strips + strip] + above * per_row * dtype.itemsize
-            data = _bytes_at(page, offset, num_rows * per_row * dtype.itemsize)
-            values = np.frombuffer(data, dtype).reshape(num_rows, samples.shape[1], -1)
-            samples[row - top : row - top + num_rows, :, plane : plane + values.shape[2]] = values
-            row += num_rows
-
-
-def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
-    width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
-    across = -(-page.imagewidth // width)
-    num_segments = across * -(-page.imagelength // length)
-    planes = samples.shape[2] if page.planarconfig == 2 else 1
-    first = top // length * across
-    for plane in range(planes):
-        for index in range(plane * num_segments + first, plane * num_segments + first + across):
-            data = _bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
-            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-            decoded, (_, _, row, left, _), _ = page.decode(data, index, **tables)
-            part = samples[row - top : row - top + length, left : left + width]
-            part = part[:, :, plane : plane + 1] if planes > 1 else part
-            if decoded is None:
-                raise ValueError("strips of the picture are missing")
-            part[:] = decoded[0, : part.shape[0], : part.shape[1]]
-
-
-def _bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
-    file = page.parent.filehandle
-    with file.lock:
-        file.seek(offset)
-        data: bytes = file.read(count)
-    if len(data) < count:
-        raise ValueError("the file ends early")
-    return data
 
 
 def read_pages(path: Path, stack: contextlib.ExitStack, notes: list[str]) -> list[Page]:
@@ -163,10 +63,16 @@ def _page(page: TiffPage, number: int, name: str, notes: list[str]) -> Page:
         or page.sampleformat not in (1, 4, *((2,) if photometric == _CIELAB else ()))
         or page.imagedepth != 1
         or not num_colours <= page.samplesperpixel <= num_colours + 1
+        or (photometric in (_CIELAB, _ICCLAB) and page.compression == JPEG)
         or (photometric == _CMYK and page.tags.valueof(332, 1) != 1)
         or page.nodata is None
     ):
         raise UserError(f"{name}: is a TIFF of a rare kind ({kind}); convert it to 8- or 16-bit grey or RGB")
+    if page.compression not in (PLAIN, _OLD_JPEG) and page.compression not in TIFF.DECOMPRESSORS:
+        raise UserError(
+            f"{name}: has compression {page.compression}, which is not supported; "
+            "save it with LZW, deflate or no compression"
+        )
     _check_segments(page, name)
     metadata = tiff_tags.read(page, notes)
     layout = TiffLayout(
@@ -192,7 +98,7 @@ def _page(page: TiffPage, number: int, name: str, notes: list[str]) -> Page:
         "layout": layout,
         "name": name,
     }
-    if page.compression == _OLD_JPEG or (photometric == _YCBCR and page.compression != _JPEG):
+    if page.compression == _OLD_JPEG or (photometric == _YCBCR and page.compression != JPEG):
         return WholePage(**common, decode=lambda: _through_pillow(name, number))
     return StreamedPage(**common, source=page, conversion=conversion)
 
@@ -210,7 +116,7 @@ def _check_segments(page: TiffPage, name: str) -> None:
         raise ValueError("the file ends early, or strips of the picture are missing")
     num_rows = min(length, page.imagelength)
     segment_bytes = width * num_rows * page.samplesperpixel // planes * max(page.bitspersample // 8, 1)
-    if _is_plain(page):
+    if is_plain(page):
         rows = -(-page.imagelength // length)
         if sum(counts) < segment_bytes * (rows - 1) * planes:
             raise ValueError("the file ends early")
