@@ -43,7 +43,7 @@ def write_document(
     if format == "TIFF":
         with whole_file(path) as unfinished:
             tiff_writer.write(unfinished, pages, notes)
-        return notes
+        return list(dict.fromkeys(notes))  # pages alike say the same
     if len(pages) != 1:
         raise UserError(f"{path}: {format} holds one page, not {len(pages)}; write TIFF")
     page, blocks = pages[0]
