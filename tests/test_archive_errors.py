@@ -246,6 +246,23 @@ def test_unknown_compression(tmp_path):
     refused(tmp_path / "page", "compression 31234, .*save it with LZW, deflate or no compression")
 
 
+@pytest.mark.parametrize("part", [0.4, 0.7, 0.95])
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_cut_off_at_the_end(tmp_path, part, big):
+    with tifffile.TiffWriter(tmp_path / "page", bigtiff=big) as file:
+        for _ in range(3):
+            file.write(noise(), photometric="rgb", compression="lzw", metadata=None)
+    whole = (tmp_path / "page").read_bytes()
+    (tmp_path / "page").write_bytes(whole[: int(len(whole) * part)])
+    refused(tmp_path / "page", "page: is truncated or damaged")
+
+
+def test_several_pictures_in_one_jpeg_2000(tmp_path):
+    data = make(tmp_path / "page", "JPEG2000").read_bytes()
+    (tmp_path / "page").write_bytes(data + data[data.index(b"jp2c") - 4 :])
+    refused(tmp_path / "page", "rare kind .2 pictures, .*convert it to TIFF")
+
+
 def test_rare_jpegs(tmp_path):
     lossless = imagecodecs.jpeg8_encode(noise(), lossless=True)
     (tmp_path / "page").write_bytes(lossless)

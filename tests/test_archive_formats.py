@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from manuscript_restore.archive import PageDescription, open_document, write_document
+from manuscript_restore.archive import PageDescription, jp2, open_document, write_document
 from manuscript_restore.archive.png import chunk
 from tests.archive_pages import ICC, MODES, copy, noise, pixels
 
@@ -190,7 +190,8 @@ def test_lab(tmp_path, dtype, photometric):
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     full = np.iinfo(dtype).max
     coded = np.empty(lab.shape, dtype)
-    coded[..., 0] = np.rint(lab[..., 0] * full / 100)
+    white = 65280 if dtype == np.uint16 and photometric == 9 else full
+    coded[..., 0] = np.rint(lab[..., 0] * white / 100)
     scale = 1 if dtype == np.uint8 else 256
     offset = 128 * scale if photometric == 9 else 0
     coded[..., 1:] = (np.rint(lab[..., 1:] * scale).astype(int) + offset).astype(dtype)
@@ -264,3 +265,45 @@ def test_the_same_page_gives_the_same_file(tmp_path):
     for name in ("1.tif", "2.tif"):
         copy(tmp_path / "page.tif", tmp_path / name)
     assert (tmp_path / "1.tif").read_bytes() == (tmp_path / "2.tif").read_bytes()
+
+
+def jpeg2000(coded, shape, *boxes):
+    """A file of a codestream with boxes of the header by hand."""
+    height, width, channels = shape
+    header = jp2.box(b"ihdr", struct.pack(">IIHBBBB", height, width, channels, 7, 7, 0, 0))
+    header += b"".join(jp2.box(*box) for box in boxes)
+    start = jp2.SIGNATURE + jp2.box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return start + jp2.box(b"jp2h", header) + jp2.box(b"jp2c", coded)
+
+
+def test_jpeg_2000_of_12_bits(tmp_path):
+    array = noise(np.uint16) >> 4
+    coded = imagecodecs.jpeg2k_encode(array, level=0, reversible=True, codecformat="jp2", bitspersample=12)
+    (tmp_path / "page.jp2").write_bytes(coded)
+    assert copy(tmp_path / "page.jp2", tmp_path / "copy.jp2") == ["12-bit samples became 16-bit ones"]
+    np.testing.assert_array_equal(pixels(tmp_path / "copy.jp2"), np.rint(array * (65535 / 4095)).astype(np.uint16))
+
+
+def test_jpeg_2000_with_a_palette(tmp_path):
+    array = noise(channels=1)
+    palette = noise(height=256, width=1)[:, 0]
+    coded = imagecodecs.jpeg2k_encode(array[..., 0], level=0, reversible=True, codecformat="j2k")
+    table = struct.pack(">HB3B", 256, 3, 7, 7, 7) + palette.tobytes()
+    mapping = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
+    space = struct.pack(">BBBI", 1, 0, 0, 16)
+    data = jpeg2000(coded, array.shape, (b"pclr", table), (b"cmap", mapping), (b"colr", space))
+    (tmp_path / "page.jp2").write_bytes(data)
+    assert copy(tmp_path / "page.jp2", tmp_path / "copy.jp2") == ["palette expanded to RGB"]
+    np.testing.assert_array_equal(independent(tmp_path / "copy.jp2", "JPEG2000"), palette[array[..., 0]])
+
+
+def test_jpeg_2000_of_inks(tmp_path):
+    array = noise(channels=4)
+    coded = imagecodecs.jpeg2k_encode(array, level=0, reversible=True, codecformat="j2k", mct=False)
+    (tmp_path / "page.jp2").write_bytes(jpeg2000(coded, array.shape, (b"colr", struct.pack(">BBBI", 1, 0, 0, 12))))
+    (note,) = copy(tmp_path / "page.jp2", tmp_path / "copy.jp2")
+    assert note == "CMYK converted to sRGB without a profile, as none is embedded"
+    expected = np.asarray(Image.fromarray(array, "CMYK").convert("RGB")).astype(int)
+    assert np.abs(pixels(tmp_path / "copy.jp2") - expected).max() <= 1
+    with open_document(tmp_path / "copy.jp2") as document:
+        assert b"RGB XYZ" in document.pages[0].metadata.icc[:40]

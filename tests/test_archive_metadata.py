@@ -243,7 +243,7 @@ def test_long_profiles_and_blocks_in_jpeg(tmp_path):
     Image.fromarray(noise()).save(tmp_path / "page.tif", icc_profile=long, exif=exif())
     page = PageDescription(*noise().shape, np.dtype(np.uint8), metadata=Metadata(icc=long, xmp=long))
     notes = write_document(tmp_path / "page.jpg", [(page, [noise()])], format="JPEG")
-    assert notes == ["EXIF or XMP above JPEG's 64 kB could not be kept"]
+    assert notes == ["XMP above JPEG's 64 kB could not be kept"]
     copy(tmp_path / "page.jpg", tmp_path / "copy.jpg")
     for path in ("page.jpg", "copy.jpg"):
         with Image.open(tmp_path / path) as image:
@@ -301,3 +301,45 @@ def test_raw_profiles_of_other_writers(tmp_path):
     assert found.iptc == IPTC
     buffer = io.BytesIO(found.exif)
     assert buffer.read(2) in (b"II", b"MM")
+
+
+def test_exif_too_long_for_jpeg_loses_its_longest_values_alone(tmp_path):
+    tags = [(65001, 7, 70_000, bytes(70_000)), (315, 2, 0, "scribe"), (274, 3, 1, 6)]
+    tifffile.imwrite(tmp_path / "page.tif", noise(), photometric="rgb", extratags=tags, metadata=None)
+    notes = copy(tmp_path / "page.tif", tmp_path / "copy.jpg", "JPEG")
+    assert notes == ["tag 65001 could not be kept: EXIF holds no more than 65,527 bytes"]
+    with Image.open(tmp_path / "copy.jpg") as image:
+        assert (image.getexif()[315], image.getexif()[274]) == ("scribe", 6)
+
+
+def test_a_damaged_tag_is_noted(tmp_path):
+    tags = [(315, 2, 0, "the scribe of the page"), (65001, 7, 6, b"kept!!")]
+    tifffile.imwrite(tmp_path / "page.tif", noise(), photometric="rgb", extratags=tags, metadata=None)
+    data = bytearray((tmp_path / "page.tif").read_bytes())
+    place = data.index(struct.pack("<HH", 315, 2))
+    data[place + 8 : place + 12] = struct.pack("<I", 2**31)
+    (tmp_path / "page.tif").write_bytes(data)
+    assert copy(tmp_path / "page.tif", tmp_path / "copy.tif") == [
+        "tag 315 could not be kept: its value is damaged"
+    ]
+    with tifffile.TiffFile(tmp_path / "copy.tif") as file:
+        assert file.pages[0].tags[65001].value == b"kept!!"
+
+
+def test_blocks_that_only_their_own_format_holds(tmp_path):
+    array = noise()
+    Image.fromarray(array).save(tmp_path / "page.jpg")
+    data = (tmp_path / "page.jpg").read_bytes()
+    (tmp_path / "page.jpg").write_bytes(data[:2] + jpeg.segment(b"\xeb", b"JP content credentials") + data[2:])
+    assert copy(tmp_path / "page.jpg", tmp_path / "copy.jpg") == []
+    assert stored(tmp_path / "copy.jpg", "JPEG") == stored(tmp_path / "page.jpg", "JPEG")
+    assert copy(tmp_path / "page.jpg", tmp_path / "copy.png", "PNG") == ["could not be kept: APP11 of JPEG"]
+    write_document(
+        tmp_path / "page.jp2", [(PageDescription(*array.shape, array.dtype), [array])], format="JPEG2000"
+    )
+    with (tmp_path / "page.jp2").open("ab") as file:
+        file.write(jp2.box(b"xml ", b"<mets/>") + jp2.box(b"uuid", bytes(16) + b"private"))
+    assert copy(tmp_path / "page.jp2", tmp_path / "copy.jp2") == []
+    assert sorted(stored(tmp_path / "copy.jp2", "JPEG2000")) == sorted(stored(tmp_path / "page.jp2", "JPEG2000"))
+    notes = copy(tmp_path / "page.jp2", tmp_path / "copy.tif", "TIFF")
+    assert notes == [f"could not be kept: xml, uuid {'00' * 16} of JPEG2000"]

@@ -47,6 +47,7 @@ class Metadata:
     photoshop: bytes = b""
     resolution: Resolution | None = None
     texts: tuple[tuple[str, str], ...] = ()
+    rest: tuple[str, ...] = ()  # names of the blocks of which the other fields hold nothing
 
 
 def orientation_of(exif: bytes, xmp: bytes) -> int:
@@ -117,11 +118,30 @@ def exif_with(metadata: Metadata, notes: list[str], *, resolution: bool = False)
     return ifd.to_block(directory) if directory.entries or directory.below else b""
 
 
-def note_lost_texts(metadata: Metadata, notes: list[str], *, kept: tuple[str, ...] = ()) -> None:
-    """Note the texts for which the output format has no place."""
+def note_lost(metadata: Metadata, notes: list[str], *, kept: tuple[str, ...] = ()) -> None:
+    """Note what of another format's metadata has no place in this one, but for the texts that are ``kept``."""
     lost = sorted({key for key, _ in metadata.texts} - set(TEXT_TAGS) - set(kept))
     if lost:
         notes.append(f"texts could not be kept: {', '.join(lost)}")
+    if metadata.rest:
+        notes.append(f"could not be kept: {', '.join(dict.fromkeys(metadata.rest))} of {metadata.format}")
+
+
+def shortened(exif: bytes, limit: int, notes: list[str]) -> bytes:
+    """An EXIF block without its longest values, such that it is not longer than ``limit``."""
+    while len(exif) > limit:
+        try:
+            directory = ifd.read_block(exif)
+        except ValueError:
+            notes.append("the broken EXIF block could not be kept: it is too long")
+            return b""
+        holders = [directory, *directory.below.values()]
+        lengths = [(len(entry.data), tag, holder) for holder in holders for tag, entry in holder.entries.items()]
+        _, tag, holder = max(lengths, key=lambda item: item[:2])
+        del holder.entries[tag]
+        notes.append(f"tag {tag} could not be kept: EXIF holds no more than {limit:,} bytes")
+        exif = ifd.to_block(directory)
+    return exif
 
 
 def resources_of(photoshop: bytes) -> dict[int, bytes]:
