@@ -35,6 +35,9 @@ def restore(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
     ] = False,
+    page_tone: Annotated[
+        bool, typer.Option(help="Decide on fading and tint once a page, or for every tile by itself.")
+    ] = True,
     change_map: Annotated[bool, typer.Option("--change-map", help="Where and how much it changed.")] = False,
     confidence_map: Annotated[
         bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
@@ -67,7 +70,7 @@ def restore(
         from manuscript_restore.inference.job import Job, Output, alone_in
         from manuscript_restore.inference.plan import plan
 
-        settings = Settings(strength, keep_colour, flips, confidence_map, tile, overlap, batch)
+        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
         tasks = plan(inputs, out, suffix=suffix)

@@ -24,6 +24,11 @@ def srgb_profile() -> bytes:
     return profile[:24] + bytes.fromhex("07d000010001000000000000") + profile[36:]
 
 
+def chained(first: Conversion, second: Conversion) -> Conversion:
+    """One conversion after another."""
+    return lambda samples: second(first(samples))
+
+
 def keep(samples: Samples) -> Samples:
     """Samples that need no conversion."""
     return samples
@@ -98,8 +103,9 @@ def from_lab(icc_lab: bool, notes: list[str]) -> Conversion:
         lab = samples[..., :3].copy()
         if not icc_lab:
             lab[..., 1:] ^= dtype.type(1 << (8 * dtype.itemsize - 1))  # signed → offset by half the range
-        if dtype == np.uint16:  # a* and b* are counted in 256ths by TIFF, in 257ths by Little CMS
-            lab[..., 1:] = np.minimum((lab[..., 1:].astype(np.uint32) * 257 + 128) // 256, 65535)
+        if dtype == np.uint16:  # TIFF counts in 256ths, its ICC kind for L* too; Little CMS in 257ths
+            counted = lab if icc_lab else lab[..., 1:]
+            counted[:] = np.minimum((counted.astype(np.uint32) * 257 + 128) // 256, 65535)
         rgb = imagecodecs.cms_transform(
             lab,
             imagecodecs.cms_profile("lab4"),

@@ -48,6 +48,7 @@ class Directory:
     order: ByteOrder
     entries: dict[int, Entry] = field(default_factory=dict)
     below: dict[int, "Directory"] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list, compare=False)  # tags that could not be read
 
     def number(self, tag: int, default: int) -> int:
         """The first number of a tag, or ``default``."""
@@ -75,7 +76,7 @@ class Directory:
 def read_directory(read: Read, offset: int, order: ByteOrder, *, big: bool = False, depth: int = 0) -> Directory:
     """Read the directory at an offset with its EXIF, GPS and interoperability directories.
 
-    Entries that point outside the file or have an unknown type are left out, as every reader does.
+    Entries that point outside the file or have an unknown type are left out and named as ``lost``.
 
     Raises:
         ValueError: There is no directory at the offset.
@@ -94,13 +95,13 @@ def read_directory(read: Read, offset: int, order: ByteOrder, *, big: bool = Fal
     for start in range(0, len(table), entry_size):
         tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), table, start)
         size = _SIZES.get(kind, 0) * number
-        if not 0 < size <= MAX_VALUE_BYTES:
-            continue
         value = table[start + entry_size - inline : start + entry_size]
-        if size > inline:
+        if inline < size <= MAX_VALUE_BYTES:
             value = read(struct.unpack(order + ("Q" if big else "I"), value)[0], size)
-        if len(value) >= size:
+        if 0 < size <= len(value):
             directory.entries.setdefault(tag, Entry(kind, number, value[:size]))
+        elif number:  # an empty value is none
+            directory.lost.append(tag)
     _read_below(directory, read, big, depth)
     return directory
 
@@ -108,12 +109,22 @@ def read_directory(read: Read, offset: int, order: ByteOrder, *, big: bool = Fal
 def _read_below(directory: Directory, read: Read, big: bool, depth: int) -> None:
     for tag in POINTERS:
         entry = directory.entries.pop(tag, None)
-        if entry and entry.kind in (LONG, 13, LONG8, 18) and depth < len(POINTERS):
+        if entry is None:
+            continue
+        try:
+            if entry.kind not in (LONG, 13, LONG8, 18) or depth >= len(POINTERS):
+                raise ValueError(f"tag {tag} is no pointer")
             offset = entry.numbers(directory.order)[0]
-            try:
-                directory.below[tag] = read_directory(read, offset, directory.order, big=big, depth=depth + 1)
-            except ValueError:  # a broken EXIF directory does not lose the others
-                continue
+            directory.below[tag] = read_directory(read, offset, directory.order, big=big, depth=depth + 1)
+        except ValueError:  # a broken EXIF directory does not lose the others
+            directory.lost.append(tag)
+
+
+def note_lost(directory: Directory, notes: list[str]) -> None:
+    """Note the tags of a directory and of those below it that could not be read."""
+    notes += [f"tag {tag} could not be kept: its value is damaged" for tag in directory.lost]
+    for below in directory.below.values():
+        note_lost(below, notes)
 
 
 def to_bytes(directory: Directory, start: int, *, big: bool = False) -> bytes:

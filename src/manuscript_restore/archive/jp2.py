@@ -1,7 +1,7 @@
 """JPEG 2000 files: boxes read and written, pixels through OpenJPEG without loss."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,9 +19,11 @@ SIGNATURE, CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 MAX_SIDE = 2**31 - 1
 EXIF_UUID, XMP_UUID = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
-_SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12
-_REWRITTEN = {b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"jp2i", b"free"}
-_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4}
+MAX_BITS = 16
+_CMYK, _SRGB, _GREY = 12, 16, 17
+_SPACES = (None, _CMYK, _SRGB, _GREY)
+_REWRITTEN = {b"jP  ", b"jp2h", b"jp2c", b"free"}
+_IN_HEADER = (b"colr", b"res ")
 Box = tuple[bytes, bytes]
 
 
@@ -53,61 +55,70 @@ def box(kind: bytes, content: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Codestream:
-    width: int
+class _Header:
+    """What a file says about its pixels."""
+
     height: int
-    bits: int
+    width: int
     components: int
+    bits: int
+    palette: bool = False
+    space: int | None = None  # an enumerated colour space
 
 
-def _codestream(data: bytes, name: str) -> _Codestream:
-    """Size and depth from the header of a codestream."""
-    if data[:4] != CODESTREAM or len(data) < 42:
+def _header_of(coded: bytes, boxes: list[Box]) -> _Header:
+    """Size and depth from the codestream, palette and colour space from the boxes of the header."""
+    if coded[:4] != CODESTREAM or len(coded) < 42:
         raise ValueError("no picture in the file")
-    right, bottom, left, top = struct.unpack(">4I", data[8:24])
-    components = int.from_bytes(data[40:42], "big")
-    sizes = {data[42 + 3 * i : 45 + 3 * i] for i in range(components)}
-    if len(sizes) != 1 or (size := sizes.pop())[0] & 0x80 or size[1:] != b"\1\1" or size[0] > 15:
-        raise UserError(f"{name}: is a JPEG 2000 of a rare kind (components of unlike sizes); convert it to TIFF")
-    return _Codestream(right - left, bottom - top, size[0] + 1, components)
+    right, bottom, left, top = struct.unpack(">4I", coded[8:24])
+    components = int.from_bytes(coded[40:42], "big")
+    sizes = {coded[42 + 3 * i : 45 + 3 * i] for i in range(components)}  # depth, and steps in x and y
+    depth = sizes.pop() if len(sizes) == 1 else b""
+    bits = depth[0] + 1 if depth[1:] == b"\1\1" and depth[0] < MAX_BITS else 0  # else signed or subsampled
+    header = _Header(bottom - top, right - left, components, bits)
+    for kind, content in boxes:
+        if kind == b"pclr":
+            header = replace(header, components=content[2], bits=content[3] + 1, palette=True)
+        if kind == b"colr" and content[0] == 1:
+            header = replace(header, space=int.from_bytes(content[3:7], "big"))
+    return header
 
 
 def read(data: bytes, name: str, notes: list[str]) -> WholePage:
     """Read the header and the metadata of a JPEG 2000 file; its pixels wait until they are asked for."""
     raw = data.startswith(CODESTREAM)
     boxes = [] if raw else boxes_of(data)
-    coded = data if raw else next((content for kind, content in boxes if kind == b"jp2c"), b"")
-    stream = _codestream(coded, name)
-    header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
-    kept = [b for b in header if b[0] in (b"colr", b"res ")] + [b for b in boxes if b[0] not in _REWRITTEN]
-    metadata = _metadata(kept, raw)
-    palette = next((content for kind, content in header if kind == b"pclr"), None)
-    channels = palette[2] if palette else stream.components
-    spaces = {int.from_bytes(content[3:7], "big") for kind, content in kept if kind == b"colr" and content[0] == 1}
-    if channels not in _CHANNELS or _SYCC in spaces:
-        raise UserError(f"{name}: is a JPEG 2000 of {channels} channels or of YCC colours; convert it to TIFF")
-    if palette:
+    streams = [data] if raw else [content for kind, content in boxes if kind == b"jp2c"]
+    in_header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
+    header = _header_of(b"".join(streams[:1]), in_header)
+    channels, bits = header.components, header.bits
+    if len(streams) > 1 or channels not in (1, 2, 3, 4) or not bits or header.space not in _SPACES:
+        raise UserError(
+            f"{name}: is a JPEG 2000 of a rare kind ({len(streams)} pictures, {channels} channels, "
+            f"colour space {header.space}); convert it to TIFF"
+        )
+    metadata = _metadata(
+        [b for b in in_header if b[0] in _IN_HEADER] + [b for b in boxes if b[0] not in _REWRITTEN], raw
+    )
+    if header.palette:
         notes.append("palette expanded to RGB")
-    bits = palette[3] + 1 if palette else stream.bits
     if bits not in (8, 16):
-        notes.append(f"{bits}-bit samples scaled to {8 if bits < 8 else 16} bits")
+        notes.append(f"{bits}-bit samples became {8 if bits < 8 else 16}-bit ones")
     conversion = colours.scaled(bits)
-    if _CMYK in spaces and channels == 4:
-        inks, channels = colours.from_cmyk(metadata.icc, notes), 3
-        scale = conversion
-        conversion = lambda samples: inks(scale(samples))  # noqa: E731
-        others = [b for b in metadata.blocks if b[0] != b"colr"]
+    if header.space == _CMYK and channels == 4:
+        conversion, channels = colours.chained(conversion, colours.from_cmyk(metadata.icc, notes)), 3
+        profile = colours.srgb_profile()
         metadata = md.with_profile(
-            metadata, colours.srgb_profile(), [_profile_box(colours.srgb_profile()), *others]
+            metadata, profile, [b for b in metadata.blocks if b[0] != b"colr"] + [_colr(profile)]
         )
 
     def decode() -> NDArray[Any]:
         pixels: NDArray[Any] = imagecodecs.jpeg2k_decode(data)
-        return conversion(pixels.reshape(stream.height, stream.width, -1))
+        return conversion(pixels.reshape(header.height, header.width, -1))
 
     return WholePage(
-        height=stream.height,
-        width=stream.width,
+        height=header.height,
+        width=header.width,
         channels=channels,
         dtype=np.dtype(np.uint16 if bits > 8 else np.uint8),
         orientation=md.orientation_of(metadata.exif, metadata.xmp),
@@ -121,6 +132,8 @@ def _metadata(boxes: list[Box], raw: bool) -> Metadata:
     uuids = {content[:16]: content[16:] for kind, content in reversed(boxes) if kind == b"uuid"}
     profiles = [content[3:] for kind, content in boxes if kind == b"colr" and content[:1] in (b"\2", b"\3")]
     exif = uuids.get(EXIF_UUID, b"").removeprefix(b"Exif\0\0")
+    rest = [kind.decode("latin-1").strip() for kind, _ in boxes if kind not in {b"uuid", b"ftyp", *_IN_HEADER}]
+    rest += [f"uuid {key.hex()}" for key in uuids if key not in (EXIF_UUID, XMP_UUID, IPTC_UUID)]
     return Metadata(
         format="JPEG2000 codestream" if raw else "JPEG2000",
         blocks=tuple(boxes),
@@ -129,6 +142,7 @@ def _metadata(boxes: list[Box], raw: bool) -> Metadata:
         xmp=uuids.get(XMP_UUID, b""),
         iptc=uuids.get(IPTC_UUID, b""),
         resolution=_resolution(boxes) or md.resolution_of_exif(exif),
+        rest=tuple(rest),
     )
 
 
@@ -159,11 +173,12 @@ def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> byte
         roles = [(i, 0, i + 1) for i in colour] + [(len(colour), 1, 0)]  # the last channel is opacity, of all
         header.append((b"cdef", struct.pack(">H", len(roles)) + b"".join(struct.pack(">3H", *r) for r in roles)))
     header += [b for b in kept if b[0] == b"res "]
-    behind = [b for b in kept if b[0] not in (b"colr", b"res ")]
+    behind = [b for b in kept if b[0] not in (b"ftyp", *_IN_HEADER)]
+    brand = next((content for kind, content in kept if kind == b"ftyp"), b"jp2 \0\0\0\0jp2 ")
     return b"".join(
         [
             SIGNATURE,
-            box(b"ftyp", b"jp2 \0\0\0\0jp2 "),
+            box(b"ftyp", brand),
             box(b"jp2h", b"".join(box(*b) for b in header)),
             *(box(*b) for b in behind),
             box(b"jp2c", coded),
@@ -171,12 +186,12 @@ def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> byte
     )
 
 
-def _profile_box(icc: bytes) -> Box:
+def _colr(icc: bytes) -> Box:
     return b"colr", b"\2\0\0" + icc
 
 
 def _from_other_format(metadata: Metadata, notes: list[str]) -> list[Box]:
-    boxes = [_profile_box(metadata.icc)] if metadata.icc else []
+    boxes = [_colr(metadata.icc)] if metadata.icc else []
     if metadata.resolution and (resolution := metadata.resolution.per_metre()):
         x, y = (
             value.limit_denominator(1) if value > 65535 else value.limit_denominator(50) for value in resolution
@@ -186,9 +201,9 @@ def _from_other_format(metadata: Metadata, notes: list[str]) -> list[Box]:
     exif = md.exif_with(metadata, notes)
     uuids = [(EXIF_UUID, exif), (XMP_UUID, metadata.xmp)]
     uuids.append((IPTC_UUID, metadata.iptc or md.iptc_in(metadata.photoshop)))
-    if metadata.photoshop:
+    if md.resources_of(metadata.photoshop).keys() - {md.IPTC_RESOURCE}:
         notes.append("Photoshop data other than IPTC could not be kept, JPEG 2000 has no place for them")
-    md.note_lost_texts(metadata, notes)
+    md.note_lost(metadata, notes)
     return boxes + [(b"uuid", uuid + content) for uuid, content in uuids if content]
 
 

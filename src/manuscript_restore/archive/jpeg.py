@@ -20,6 +20,7 @@ MAX_SIDE = 65_500
 
 EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 PHOTOSHOP, PICTURES = b"Photoshop 3.0\0", b"MPF\0"
+_UNDERSTOOD = (b"JFIF\0", EXIF, XMP, ICC, PHOTOSHOP)
 _APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT, _SCAN = (
     b"\xe0",
     b"\xe1",
@@ -127,6 +128,9 @@ def _metadata(segments: list[tuple[bytes, bytes]], notes: list[str]) -> Metadata
         texts=tuple(
             ("Comment", s[1].rstrip(b"\0").decode("utf-8", "replace")) for s in blocks if s[0] == _COMMENT
         ),
+        rest=tuple(
+            f"APP{s[0][0] - 0xE0}" for s in blocks if s[0] != _COMMENT and not s[1].startswith(_UNDERSTOOD)
+        ),
     )
 
 
@@ -173,12 +177,13 @@ def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes
         x, y = (min(max(round(value), 1), 65535) for value in (resolution.x, resolution.y))
         density = struct.pack(">BHH", resolution.unit - 1, x, y)
     blocks = [(_APP0, b"JFIF\0\1\1" + density + b"\0\0")]
-    blocks += [(_APP1, EXIF + exif) for exif in [md.exif_with(metadata, notes)] if exif]
+    exif = md.shortened(md.exif_with(metadata, notes), _MAX_SEGMENT - len(EXIF), notes)
+    blocks += [(_APP1, EXIF + exif)] if exif else []
     blocks += [(_APP1, XMP + metadata.xmp)] if metadata.xmp else []
     blocks += [(_APP13, PHOTOSHOP + resources) for resources in [md.photoshop_with_iptc(metadata)] if resources]
     blocks += [(_COMMENT, text.encode()) for key, text in metadata.texts if key == "Comment"]
-    md.note_lost_texts(metadata, notes, kept=("Comment",))
+    md.note_lost(metadata, notes, kept=("Comment",))
     fitting = [s for s in blocks if len(s[1]) <= _MAX_SEGMENT]
-    names = {_APP1: "EXIF or XMP", _APP13: "Photoshop or IPTC data", _COMMENT: "a comment"}
+    names = {_APP1: "XMP", _APP13: "Photoshop or IPTC data", _COMMENT: "a comment"}
     notes += [f"{names[s[0]]} above JPEG's 64 kB could not be kept" for s in blocks if s not in fitting]
     return fitting + _icc_segments(metadata.icc)

@@ -10,6 +10,7 @@ from manuscript_restore.archive import ifd
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 INCH, CENTIMETRE = 2, 3
+IPTC_RESOURCE = 0x0404
 TEXT_TAGS = {"Title": 269, "Description": 270, "Software": 305, "Author": 315, "Copyright": 33432}
 """PNG's keywords → TIFF's tags."""
 
@@ -46,6 +47,7 @@ class Metadata:
     photoshop: bytes = b""
     resolution: Resolution | None = None
     texts: tuple[tuple[str, str], ...] = ()
+    rest: tuple[str, ...] = ()  # names of the blocks of which the other fields hold nothing
 
 
 def orientation_of(exif: bytes, xmp: bytes) -> int:
@@ -116,26 +118,48 @@ def exif_with(metadata: Metadata, notes: list[str], *, resolution: bool = False)
     return ifd.to_block(directory) if directory.entries or directory.below else b""
 
 
-def note_lost_texts(metadata: Metadata, notes: list[str], *, kept: tuple[str, ...] = ()) -> None:
-    """Note the texts for which the output format has no place."""
+def note_lost(metadata: Metadata, notes: list[str], *, kept: tuple[str, ...] = ()) -> None:
+    """Note what of another format's metadata has no place in this one, but for the texts that are ``kept``."""
     lost = sorted({key for key, _ in metadata.texts} - set(TEXT_TAGS) - set(kept))
     if lost:
         notes.append(f"texts could not be kept: {', '.join(lost)}")
+    if metadata.rest:
+        notes.append(f"could not be kept: {', '.join(dict.fromkeys(metadata.rest))} of {metadata.format}")
+
+
+def shortened(exif: bytes, limit: int, notes: list[str]) -> bytes:
+    """An EXIF block without its longest values, such that it is not longer than ``limit``."""
+    while len(exif) > limit:
+        try:
+            directory = ifd.read_block(exif)
+        except ValueError:
+            notes.append("the broken EXIF block could not be kept: it is too long")
+            return b""
+        holders = [directory, *directory.below.values()]
+        lengths = [(len(entry.data), tag, holder) for holder in holders for tag, entry in holder.entries.items()]
+        _, tag, holder = max(lengths, key=lambda item: item[:2])
+        del holder.entries[tag]
+        notes.append(f"tag {tag} could not be kept: EXIF holds no more than {limit:,} bytes")
+        exif = ifd.to_block(directory)
+    return exif
+
+
+def resources_of(photoshop: bytes) -> dict[int, bytes]:
+    """Photoshop's image resources by their number, as far as they can be read."""
+    resources: dict[int, bytes] = {}
+    position = 0
+    while photoshop[position : position + 4] == b"8BIM" and position + 12 <= len(photoshop):
+        number, name_bytes = struct.unpack_from(">HB", photoshop, position + 4)
+        start = position + 6 + (name_bytes + 2) // 2 * 2 + 4  # the name with its length is padded to an even size
+        size = int.from_bytes(photoshop[start - 4 : start], "big")
+        resources.setdefault(number, photoshop[start : start + size])
+        position = start + (size + 1) // 2 * 2
+    return resources
 
 
 def iptc_in(photoshop: bytes) -> bytes:
     """The IPTC records among Photoshop's image resources."""
-    position = 0
-    while photoshop[position : position + 4] == b"8BIM":
-        (number,) = struct.unpack(">H", photoshop[position + 4 : position + 6].rjust(2, b"\0"))
-        name = position + 6
-        name_bytes = photoshop[name] if name < len(photoshop) else 0
-        start = name + (name_bytes + 2) // 2 * 2 + 4  # the name with its length is padded to an even size
-        size = int.from_bytes(photoshop[start - 4 : start], "big")
-        if number == 0x0404:
-            return photoshop[start : start + size]
-        position = start + (size + 1) // 2 * 2
-    return b""
+    return resources_of(photoshop).get(IPTC_RESOURCE, b"")
 
 
 def photoshop_with_iptc(metadata: Metadata) -> bytes:

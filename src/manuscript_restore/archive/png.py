@@ -21,6 +21,7 @@ COMPRESSION_LEVEL = 5
 MAX_SIDE = 2**31 - 1
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_UNDERSTOOD = {b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _OF_PALETTE = {b"bKGD", b"hIST", b"sBIT", b"sPLT"}
 _KEPT = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD", b"sBIT", b"sPLT"}
 
@@ -112,6 +113,7 @@ def _metadata(chunks: list[tuple[bytes, bytes]], as_stored: bool, notes: list[st
         photoshop=_raw_profile(texts, "8bim"),
         resolution=resolution,
         texts=tuple(item for item in texts.items() if not item[0].startswith(("XML:com.adobe", "Raw profile"))),
+        rest=tuple(kind.decode("latin-1") for kind, _ in blocks if kind not in _UNDERSTOOD),
     )
 
 
@@ -168,4 +170,5 @@ def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes
         blocks.append((b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(text.encode())))
     for key, text in metadata.texts:
         blocks.append((b"iTXt", key.encode("latin-1", "replace")[:79] + b"\0\0\0\0\0" + text.encode()))
+    md.note_lost(metadata, notes, kept=tuple(key for key, _ in metadata.texts))
     return blocks

@@ -1,142 +1,44 @@
-"""TIFF files: pages read strip by strip or tile by tile, so that a page never has to fit into memory."""
+"""TIFF files: their pages, how each is stored, and what of it can be read."""
 
 import contextlib
 import logging
 import threading
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import TiffImagePlugin
-from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import PHOTOMETRIC, TIFF, TiffFile, TiffPage
 
 from manuscript_restore.archive import colours, tiff_tags
 from manuscript_restore.archive import metadata as md
-from manuscript_restore.archive.page import Page, Pixels, TiffLayout, WholePage, damage_of
+from manuscript_restore.archive.page import Page, TiffLayout, WholePage
+from manuscript_restore.archive.tiff_rows import JPEG, PLAIN, StreamedPage, is_plain
 from manuscript_restore.errors import UserError
 
 MAX_SEGMENT_BYTES = 1_500_000_000
 """Largest compressed strip or tile that is decoded: it must be held whole."""
 
-BAND_BYTES = 8_000_000
-"""What is read at once of pages without compression."""
-
 MAX_BITS = 16
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 _KNOWN = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB}
 _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
-_PLAIN, _OLD_JPEG, _JPEG = 1, 6, 7
+_OLD_JPEG = 6
 _REDUCED, _MASK = 1, 4
+_INK_SET = 332
 
 # tifffile logs what it finds odd in a file; what matters of it becomes a note or an error here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _PILLOW = threading.Lock()
 
 
-@dataclass(frozen=True)
-class StreamedPage(Page):
-    """A page read in bands: a row of tiles, a strip, or some rows of uncompressed data."""
-
-    source: TiffPage = field(kw_only=True, repr=False)
-    name: str = field(kw_only=True)
-    conversion: colours.Conversion = field(kw_only=True, repr=False)
-    _bands: dict[int, NDArray[Any]] = field(default_factory=dict, kw_only=True, repr=False)
-
-    @property
-    def _rows_of_band(self) -> int:
-        if self.source.is_tiled:
-            return int(self.source.tilelength)
-        if _is_plain(self.source):
-            return min(max(BAND_BYTES // self.row_bytes, 1), self.height)
-        return min(int(self.source.rowsperstrip), self.height)
-
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """Rows of the page; the bands they lie in are kept until the next call."""
-        size = self._rows_of_band
-        needed = range(top // size, (max(bottom, top + 1) - 1) // size + 1)
-        for number in [number for number in self._bands if number not in needed]:
-            del self._bands[number]
-        for number in needed:
-            if number not in self._bands:
-                with damage_of(self.name):
-                    self._bands[number] = self._band(number * size, min((number + 1) * size, self.height))
-        rows = np.empty((bottom - top, self.width, self.channels), self.dtype)
-        for number in needed:
-            start = number * size
-            first, last = max(top, start), min(bottom, start + size)
-            rows[first - top : last - top] = self._bands[number][first - start : last - start]
-        return rows
-
-    def _band(self, top: int, bottom: int) -> NDArray[Any]:
-        shape = (bottom - top, self.width, int(self.source.samplesperpixel))
-        samples = np.empty(shape, self.source.dtype)
-        (_read_plain if _is_plain(self.source) else _decode)(self.source, samples, top)
-        return self.conversion(samples)
-
-
-def _is_plain(page: TiffPage) -> bool:
-    """Whether any row of a page can be read by itself: its strips may be as large as the file."""
-    return (
-        page.compression == _PLAIN
-        and page.predictor == 1
-        and not page.is_tiled
-        and page.bitspersample in (8, 16)
-        and page.fillorder == 1
-    )
-
-
-def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
-    planes = samples.shape[2] if page.planarconfig == 2 else 1
-    per_row = samples.shape[1] * samples.shape[2] // planes
-    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-    num_strips = -(-page.imagelength // page.rowsperstrip)
-    for plane in range(planes):
-        row = top
-        while row < top + len(samples):
-            strip, above = divmod(row, page.rowsperstrip)
-            num_rows = min(top + len(samples) - row, page.rowsperstrip - above)
-            offset = page.dataoffsets[plane * num_strips + strip] + above * per_row * dtype.itemsize
-            data = _bytes_at(page, offset, num_rows * per_row * dtype.itemsize)
-            values = np.frombuffer(data, dtype).reshape(num_rows, samples.shape[1], -1)
-            samples[row - top : row - top + num_rows, :, plane : plane + values.shape[2]] = values
-            row += num_rows
-
-
-def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
-    width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
-    across = -(-page.imagewidth // width)
-    num_segments = across * -(-page.imagelength // length)
-    planes = samples.shape[2] if page.planarconfig == 2 else 1
-    first = top // length * across
-    for plane in range(planes):
-        for index in range(plane * num_segments + first, plane * num_segments + first + across):
-            data = _bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
-            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-            decoded, (_, _, row, left, _), _ = page.decode(data, index, **tables)
-            part = samples[row - top : row - top + length, left : left + width]
-            part = part[:, :, plane : plane + 1] if planes > 1 else part
-            if decoded is None:
-                raise ValueError("strips of the picture are missing")
-            part[:] = decoded[0, : part.shape[0], : part.shape[1]]
-
-
-def _bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
-    file = page.parent.filehandle
-    with file.lock:
-        file.seek(offset)
-        data: bytes = file.read(count)
-    if len(data) < count:
-        raise ValueError("the file ends early")
-    return data
-
-
 def read_pages(path: Path, stack: contextlib.ExitStack, notes: list[str]) -> list[Page]:
     """Read the directories of a TIFF file; the file stays open until the stack is closed."""
     file = stack.enter_context(TiffFile(path))
     file.filehandle.set_lock(True)
+    tiff_tags.check_chain(file)
     pages: list[Page] = []
     for number, page in enumerate(file.pages):
         if not isinstance(page, TiffPage):
@@ -153,68 +55,85 @@ def read_pages(path: Path, stack: contextlib.ExitStack, notes: list[str]) -> lis
 
 
 def _page(page: TiffPage, number: int, name: str, notes: list[str]) -> Page:
-    photometric, bits = int(page.photometric), page.bitspersample
-    kind = f"{PHOTOMETRIC(photometric).name}, {bits} bits, {page.samplesperpixel} samples"
-    num_colours = _COLOURS.get(photometric, 1)
-    if (
-        photometric not in _KNOWN
-        or not isinstance(bits, int)
-        or bits > MAX_BITS
-        or page.sampleformat not in (1, 4, *((2,) if photometric == _CIELAB else ()))
-        or page.imagedepth != 1
-        or not num_colours <= page.samplesperpixel <= num_colours + 1
-        or (photometric == _CMYK and page.tags.valueof(332, 1) != 1)
-        or page.nodata is None
-    ):
-        raise UserError(f"{name}: is a TIFF of a rare kind ({kind}); convert it to 8- or 16-bit grey or RGB")
+    _check_kind(page, name)
     _check_segments(page, name)
     metadata = tiff_tags.read(page, notes)
-    layout = TiffLayout(
+    conversion, channels = _conversion(page, metadata.icc, notes)
+    if page.photometric in (_CMYK, _CIELAB, _ICCLAB):
+        metadata = tiff_tags.with_srgb(metadata)
+    common: dict[str, Any] = {
+        "height": page.imagelength,
+        "width": page.imagewidth,
+        "channels": channels,
+        "dtype": np.dtype(np.uint16 if page.bitspersample > 8 and page.photometric != _PALETTE else np.uint8),
+        "orientation": md.orientation_of(metadata.exif, metadata.xmp),
+        "metadata": metadata,
+        "layout": _layout(page),
+        "name": name,
+    }
+    if page.compression == _OLD_JPEG or (page.photometric == _YCBCR and page.compression != JPEG):
+        return WholePage(**common, decode=lambda: _through_pillow(name, number))
+    return StreamedPage(**common, source=page, conversion=conversion)
+
+
+def _layout(page: TiffPage) -> TiffLayout:
+    return TiffLayout(
         compression=int(page.compression),
         predictor=int(page.predictor),
         tile=(page.tilelength, page.tilewidth) if page.is_tiled else None,
         rows_per_strip=0 if page.is_tiled else page.rowsperstrip,
         big=page.parent.is_bigtiff,
         order=page.parent.byteorder,
-        alpha=int(page.extrasamples[0]) if page.extrasamples else 2,
+        alpha=int(page.extrasamples[0]) if page.extrasamples else 0,
         subfile=int(page.subfiletype),
     )
-    conversion, channels = _conversion(page, metadata.icc, notes)
-    if photometric in (_CMYK, _CIELAB, _ICCLAB):
-        metadata = tiff_tags.with_srgb(metadata)
-    common: dict[str, Any] = {
-        "height": page.imagelength,
-        "width": page.imagewidth,
-        "channels": channels,
-        "dtype": np.dtype(np.uint16 if bits > 8 and photometric != _PALETTE else np.uint8),
-        "orientation": md.orientation_of(metadata.exif, metadata.xmp),
-        "metadata": metadata,
-        "layout": layout,
-        "name": name,
-    }
-    if page.compression == _OLD_JPEG or (photometric == _YCBCR and page.compression != _JPEG):
-        return WholePage(**common, decode=lambda: _through_pillow(name, number))
-    return StreamedPage(**common, source=page, conversion=conversion)
+
+
+def _check_kind(page: TiffPage, name: str) -> None:
+    """Refuse pages whose samples cannot become grey or RGB without a loss, or cannot be decoded."""
+    photometric, bits = page.photometric, page.bitspersample
+    num_colours = _COLOURS.get(photometric, 1)
+    lab = photometric in (_CIELAB, _ICCLAB)
+    if (
+        photometric not in _KNOWN
+        or not isinstance(bits, int)
+        or not 1 <= bits <= MAX_BITS
+        or page.sampleformat not in (1, 4, *((2,) if photometric == _CIELAB else ()))
+        or page.imagedepth != 1
+        or not num_colours <= page.samplesperpixel <= num_colours + 1
+        or (lab and (page.compression == JPEG or bits not in (8, 16)))
+        or (photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1)
+    ):
+        kind = f"{PHOTOMETRIC(photometric).name}, {bits} bits, {page.samplesperpixel} samples"
+        raise UserError(f"{name}: is a TIFF of a rare kind ({kind}); convert it to 8- or 16-bit grey or RGB")
+    if page.compression not in (PLAIN, _OLD_JPEG) and page.compression not in TIFF.DECOMPRESSORS:
+        raise UserError(
+            f"{name}: has compression {page.compression}, which is not supported; "
+            "save it with LZW, deflate or no compression"
+        )
 
 
 def _check_segments(page: TiffPage, name: str) -> None:
-    """Refuse files that end before their last segment, and segments too large to decode."""
-    size = page.parent.filehandle.size
+    """Refuse files that end before their last strip or tile, and those too large to decode."""
+    if page.compression == _OLD_JPEG:  # which may have one stream for all strips; libtiff finds its way
+        return
     width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    num_segments = -(-page.imagewidth // width) * -(-page.imagelength // length) * planes
-    counts = page.databytecounts[:num_segments]
-    whole = len(counts) == len(page.dataoffsets[:num_segments]) == num_segments and page.compression != _OLD_JPEG
-    ends = [offset + count for offset, count in zip(page.dataoffsets, counts, strict=False)]
-    if (not whole and page.compression != _OLD_JPEG) or min(counts, default=0) == 0 or max(ends) > size:
-        raise ValueError("the file ends early, or strips of the picture are missing")
+    num_down = -(-page.imagelength // length)
+    num_segments = -(-page.imagewidth // width) * num_down * planes
+    offsets, counts = page.dataoffsets[:num_segments], page.databytecounts[:num_segments]
+    if len(offsets) < num_segments or len(counts) < num_segments or 0 in counts:
+        raise ValueError("strips of the picture are missing")
+    if max(map(int.__add__, offsets, counts)) > page.parent.filehandle.size:
+        raise ValueError("the file ends early")
+    row_bytes = width * page.samplesperpixel // planes * max(page.bitspersample // 8, 1)
     num_rows = min(length, page.imagelength)
-    segment_bytes = width * num_rows * page.samplesperpixel // planes * max(page.bitspersample // 8, 1)
-    if _is_plain(page):
-        rows = -(-page.imagelength // length)
-        if sum(counts) < segment_bytes * (rows - 1) * planes:
-            raise ValueError("the file ends early")
-    elif segment_bytes > MAX_SEGMENT_BYTES:
+    if is_plain(page):
+        last = page.imagelength - (num_down - 1) * length
+        needed = ([length * row_bytes] * (num_down - 1) + [last * row_bytes]) * planes
+        if any(map(int.__lt__, counts, needed)):
+            raise ValueError("strips of the picture are cut off")
+    elif row_bytes * num_rows > MAX_SEGMENT_BYTES:
         raise UserError(
             f"{name}: a compressed strip of {width}×{num_rows} pixels exceeds {MAX_SEGMENT_BYTES / 1e9} GB; "
             "save the file with smaller strips or with tiles"
@@ -231,21 +150,17 @@ def _conversion(page: TiffPage, icc: bytes, notes: list[str]) -> tuple[colours.C
         palette = (page.colormap.T >> 8).astype(np.uint8)  # (3, colours) -> (colours, 3)
         return colours.looked_up(palette), samples + 2
     if photometric == _CMYK:
-        return _after(colours.scaled(bits), colours.from_cmyk(icc, notes)), samples - 1
+        return colours.chained(colours.scaled(bits), colours.from_cmyk(icc, notes)), samples - 1
     if photometric in (_CIELAB, _ICCLAB):
-        return _after(_unsigned, colours.from_lab(photometric == _ICCLAB, notes)), samples
+        return colours.chained(_unsigned, colours.from_lab(photometric == _ICCLAB, notes)), samples
     if bits not in (8, 16):
         notes.append(f"{bits}-bit samples became {8 if bits < 8 else 16}-bit ones")
     if photometric == _YCBCR:
         notes.append("YCbCr converted to RGB")
     if photometric == _WHITE_IS_ZERO:
         notes.append("grey stored with 0 for white was inverted")
-        return _after(colours.scaled(bits), colours.inverted), samples
+        return colours.chained(colours.scaled(bits), colours.inverted), samples
     return colours.scaled(bits), samples
-
-
-def _after(first: colours.Conversion, second: colours.Conversion) -> colours.Conversion:
-    return lambda samples: second(first(samples))
 
 
 def _unsigned(samples: NDArray[Any]) -> NDArray[Any]:

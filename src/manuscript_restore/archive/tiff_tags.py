@@ -1,7 +1,9 @@
 """The tags of a TIFF page that do not say how its pixels are stored: read, and made for pages of other formats."""
 
+import struct
 from dataclasses import replace
-from typing import Any
+
+from tifffile import TiffFile, TiffPage
 
 from manuscript_restore.archive import colours, ifd
 from manuscript_restore.archive import metadata as md
@@ -19,17 +21,47 @@ _STRUCTURE = {
 _SEPARATE = {XMP, IPTC, PHOTOSHOP, ICC}
 
 
-def read(page: Any, notes: list[str]) -> Metadata:
-    """Read the metadata of tifffile's page, byte for byte."""
-    file = page.parent.filehandle
+def _reader(file: TiffFile) -> ifd.Read:
+    handle = file.filehandle
 
     def read_at(offset: int, count: int) -> bytes:
-        with file.lock:
-            file.seek(min(offset, file.size))
-            data: bytes = file.read(count)
+        with handle.lock:
+            handle.seek(min(offset, handle.size))
+            data: bytes = handle.read(count)
         return data
 
-    directory = ifd.read_directory(read_at, page.offset, page.parent.byteorder, big=page.parent.is_bigtiff)
+    return read_at
+
+
+def check_chain(file: TiffFile) -> None:
+    """Check that every page's directory is there: tifffile leaves out those behind the end of a file.
+
+    Raises:
+        ValueError: The file ends early.
+    """
+    big, order = file.is_bigtiff, file.byteorder
+    number, count = ("Q", "Q") if big else ("I", "H")
+    entry_size = 20 if big else 12
+    read_at = _reader(file)
+
+    def value(kind: str, offset: int) -> int:
+        data = read_at(offset, struct.calcsize(kind))
+        if len(data) < struct.calcsize(kind):
+            raise ValueError("the file ends before the directory of a page")
+        return int(struct.unpack(order + kind, data)[0])
+
+    offset, seen = value(number, 8 if big else 4), set()
+    while offset and offset not in seen:
+        seen.add(offset)
+        offset = value(number, offset + struct.calcsize(count) + entry_size * value(count, offset))
+    if not seen or len(seen) != len(file.pages):
+        raise ValueError(f"{len(seen)} pages are announced, {len(file.pages)} found")
+
+
+def read(page: TiffPage, notes: list[str]) -> Metadata:
+    """Read the metadata of a page, byte for byte."""
+    big, order = page.parent.is_bigtiff, page.parent.byteorder
+    directory = ifd.read_directory(_reader(page.parent), page.offset, order, big=big)
     for tag, what in ((_LAYERS, "Photoshop's layers"), (_SUB_IFDS, "reduced copies of the page")):
         if directory.entries.pop(tag, None):
             notes.append(f"{what} could not be kept: they would show the page as it was")
@@ -37,9 +69,9 @@ def read(page: Any, notes: list[str]) -> Metadata:
         del directory.entries[tag]
         if tag not in _STRUCTURE:
             notes.append(f"tag {tag} could not be kept: it points to a directory of an unknown kind")
-    separate = {tag: directory.entries[tag].data for tag in _SEPARATE & directory.entries.keys()}
-    described = ifd.Directory(directory.order, directory.entries, directory.below)
-    described.entries = {tag: entry for tag, entry in directory.entries.items() if tag not in _SEPARATE}
+    ifd.note_lost(directory, notes)
+    described = ifd.Directory(order, dict(directory.entries), directory.below)
+    separate = {tag: described.entries.pop(tag).data for tag in _SEPARATE & directory.entries.keys()}
     return Metadata(
         format="TIFF",
         blocks=((b"TIFF", ifd.to_block(directory)),),
@@ -68,6 +100,7 @@ def directory_for(metadata: Metadata, notes: list[str]) -> ifd.Directory:
     if exif := md.exif_with(metadata, notes, resolution=True):
         try:
             directory = ifd.read_block(exif)
+            ifd.note_lost(directory, notes)
         except ValueError:
             notes.append("the broken EXIF block could not be kept, TIFF stores its tags singly")
     for tag in (_STRUCTURE | {_SUB_IFDS}) & directory.entries.keys():
@@ -76,5 +109,5 @@ def directory_for(metadata: Metadata, notes: list[str]) -> ifd.Directory:
     for tag, data in values.items():
         if data:
             directory.put_bytes(tag, 1 if tag in (XMP, PHOTOSHOP) else ifd.UNDEFINED, data)
-    md.note_lost_texts(metadata, notes)
+    md.note_lost(metadata, notes)
     return directory

@@ -23,8 +23,8 @@ _DEFLATE = 8
 _ENCODERS: dict[int, Callable[[NDArray[Any]], Any]] = {
     1: lambda samples: samples.tobytes(),
     5: lambda samples: imagecodecs.lzw_encode(samples.tobytes()),
-    8: lambda samples: imagecodecs.zlib_encode(samples.tobytes(), 6),
-    32946: lambda samples: imagecodecs.zlib_encode(samples.tobytes(), 6),
+    8: lambda samples: imagecodecs.deflate_encode(samples.tobytes(), 6),
+    32946: lambda samples: imagecodecs.deflate_encode(samples.tobytes(), 6),
     32773: lambda samples: imagecodecs.packbits_encode(samples, axis=-2),
     34925: lambda samples: imagecodecs.lzma_encode(samples.tobytes()),
     50000: lambda samples: imagecodecs.zstd_encode(samples.tobytes()),

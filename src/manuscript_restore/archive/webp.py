@@ -25,7 +25,7 @@ def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
         ValueError: The file ends early.
     """
     end = 8 + int.from_bytes(data[4:8], "little")
-    if end > len(data) + end % 2:  # some writers leave out the last padding byte
+    if end > len(data) + 1:  # some writers leave out the last padding byte
         raise ValueError("the file ends early")
     chunks, position = [], 12
     while position + 8 <= end:
@@ -72,6 +72,7 @@ def read(data: bytes, name: str, _notes: list[str]) -> WholePage:
         exif=exif,
         xmp=first.get(b"XMP ", b""),
         resolution=md.resolution_of_exif(exif),
+        rest=tuple(kind.decode("latin-1") for kind, _ in chunks if kind not in {*_PIXELS, *_FLAGS}),
     )
 
     def decode() -> NDArray[Any]:
@@ -119,7 +120,7 @@ def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], qu
 def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes, bytes]]:
     if metadata.iptc or metadata.photoshop:
         notes.append("IPTC and Photoshop data could not be kept, WebP has no place for them")
-    md.note_lost_texts(metadata, notes)
+    md.note_lost(metadata, notes)
     exif = md.exif_with(metadata, notes, resolution=True)  # WebP knows no resolution of its own
     blocks = [(b"ICCP", metadata.icc), (b"EXIF", exif), (b"XMP ", metadata.xmp)]
     return [block for block in blocks if block[1]]

@@ -50,7 +50,7 @@ def write_pages(
     notes: list[str] = []
     if format == "TIFF":
         tiff_writer.write(path, pages, notes)
-        return notes
+        return list(dict.fromkeys(notes))  # pages alike say the same
     if len(pages) != 1:
         raise UserError(f"{path}: {format} holds one page, not {len(pages)}; write TIFF")
     page, blocks = pages[0]

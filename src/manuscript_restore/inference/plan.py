@@ -1,6 +1,7 @@
 """Which file is restored into which: folders mirrored, nothing written twice, no input in danger."""
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,10 @@ def _find(name: str, out: Path) -> Iterator[tuple[Path, Path]]:
     """(file, its place below the output folder) of everything that an argument names."""
     path = Path(name)
     if path.is_dir():
-        written, root = out.resolve(), path.resolve()
+        written, root = _real(out), _real(path)
         below = written != root and written.is_relative_to(root)
         for file in walk(path):
-            if below and file.resolve().is_relative_to(written):
+            if below and _real(file).is_relative_to(written):
                 continue  # what an earlier run wrote is no input
             if file.suffix.lower() in FORMATS:
                 yield file, file.relative_to(path)
@@ -86,12 +87,17 @@ def _check(tasks: Sequence[Task]) -> None:
                 f"{task.source} and {other} would both be restored into {task.target}; "
                 "restore them into two folders, or keep their formats"
             )
-    inputs = {task.source.resolve() for task in tasks}
+    inputs = {_real(task.source) for task in tasks}
     for task in tasks:
-        if task.target.resolve() in inputs or (task.target.exists() and _same(task.target, task.source)):
+        if _real(task.target) in inputs or (task.target.exists() and _same(task.target, task.source)):
             raise UserError(
                 f"{task.target}: is an input; give another output folder: inputs are never overwritten"
             )
+
+
+def _real(path: Path) -> Path:
+    """With links followed; unlike ``Path.resolve`` without a fault where they lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -16,7 +16,10 @@ from manuscript_restore.colour import keep_support_colour, to_grey
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference.backends import Backend, TorchBackend
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
+from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
 
+SAMPLES = (4, 3)
+"""Tiles down and across that decide on a page's tone."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
 VIEW_SHIFT = 8
 """Pixels by which each view of an ensemble is shifted: half a patch, so that the patches fall elsewhere."""
@@ -31,6 +34,7 @@ class Settings:
         keep_colour: Restore ink and legibility, but leave the support its own colour.
         flips: Average four views of every tile, flipped and shifted: a little better, four times slower.
         confidence: Measure how far those views agree, whether or not they are averaged.
+        page_tone: Decide on fading and tint once for a page of several tiles; else every tile for itself.
         tile: Side of the tiles, pixels.
         overlap: Pixels that tiles share.
         batch: Tiles at once; None: what suits the device.
@@ -40,6 +44,7 @@ class Settings:
     keep_colour: bool = False
     flips: bool = False
     confidence: bool = False
+    page_tone: bool = True
     tile: int = 256
     overlap: int = 32
     batch: int | None = None
@@ -161,11 +166,13 @@ class Restorer:
         """Restore a page from top to bottom, holding only a row of tiles.
 
         Args:
-            read: (top, bottom) → rows (C, n, W) in [0, 1], with C as `restore` takes it; called downwards.
+            read: (top, bottom) → rows (C, n, W) in [0, 1], with C as `restore` takes it; called downwards, a
+                few samples first, then once for all.
             height, width: As stored, pixels.
             orientation: How EXIF says that the stored page is to be turned for looking at it, 1–8: the network
                 sees it upright, the result is as stored.
         """
+        tone = self._look(read, height, width, orientation)
         latest = torch.empty(0)  # the rows that were read last, with their alpha
 
         def read_colours(top: int, bottom: int) -> Tensor:
@@ -173,7 +180,7 @@ class Restorer:
             latest = read(top, bottom)
             return latest[: 1 if latest.shape[0] < 3 else 3]
 
-        restore = _turned(self._restore_tiles, orientation)
+        restore = _turned(lambda tiles: self._restore_tiles(tiles, tone), orientation)
         for top, rows in restore_rows(read_colours, restore, height=height, width=width, tiling=self.tiling):
             original = latest[:, : rows.shape[1]]
             num_colours = 1 if original.shape[0] < 3 else 3
@@ -184,7 +191,21 @@ class Restorer:
     def _measures_spread(self) -> bool:
         return self.settings.flips or self.settings.confidence
 
-    def _restore_tiles(self, tiles: Tensor) -> Tensor:
+    def _look(self, read: ReadRows, height: int, width: int, orientation: int) -> Tone | None:
+        """What the network makes of this page's colours, from a few of its tiles."""
+        tile = self.settings.tile
+        if not self.settings.page_tone or max(height, width) <= tile:
+            return None
+        sampled = []
+        for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
+            rows = read(top, min(height, top + tile))
+            rows = rows[: 1 if rows.shape[0] < 3 else 3].expand(3, -1, -1)
+            columns = sample_starts(width, tile=tile, count=SAMPLES[1])
+            tiles = torch.stack([rows[..., left : left + tile] for left in columns])
+            sampled.append((tiles, _turned(self.backend, orientation)(tiles)))
+        return fit_tone(*(torch.cat(tiles) for tiles in zip(*sampled, strict=True)))
+
+    def _restore_tiles(self, tiles: Tensor, tone: Tone | None) -> Tensor:
         """(B, 1 or 3, h, w) → restored (B, the same, h, w), with one more channel, the spread, if measured."""
         settings = self.settings
         original = tiles.expand(-1, 3, -1, -1)
@@ -192,6 +213,8 @@ class Restorer:
         if self._measures_spread:
             views += [_as_view(self.backend, original, axes) for axes in ((-1,), (-2,), (-1, -2))]
         restored = torch.stack(views).mean(dim=0) if settings.flips else views[0]
+        if tone:
+            restored = follow(tone, restored, original)
         if settings.keep_colour:
             restored = keep_support_colour(restored, original)
         if settings.strength < 1:

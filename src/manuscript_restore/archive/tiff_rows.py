@@ -1,0 +1,116 @@
+"""Rows of a TIFF page, decoded strip by strip or tile by tile: a page never has to fit into memory."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffPage
+
+from manuscript_restore.archive import colours
+from manuscript_restore.archive.page import Page, Pixels, damage_of
+
+BAND_BYTES = 8_000_000
+"""What is read at once of pages without compression."""
+
+PLAIN, JPEG = 1, 7
+"""TIFF's numbers of two compressions."""
+
+
+@dataclass(frozen=True)
+class StreamedPage(Page):
+    """A page read in bands: a row of tiles, a strip, or some rows of uncompressed data."""
+
+    source: TiffPage = field(kw_only=True, repr=False)
+    name: str = field(kw_only=True)
+    conversion: colours.Conversion = field(kw_only=True, repr=False)
+    _bands: dict[int, NDArray[Any]] = field(default_factory=dict, kw_only=True, repr=False)
+
+    @property
+    def _rows_of_band(self) -> int:
+        if self.source.is_tiled:
+            return int(self.source.tilelength)
+        if is_plain(self.source):
+            return min(max(BAND_BYTES // self.row_bytes, 1), self.height)
+        return min(int(self.source.rowsperstrip), self.height)
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """Rows of the page; the bands they lie in are kept until the next call."""
+        size = self._rows_of_band
+        needed = range(top // size, (max(bottom, top + 1) - 1) // size + 1)
+        for number in [number for number in self._bands if number not in needed]:
+            del self._bands[number]
+        for number in needed:
+            if number not in self._bands:
+                with damage_of(self.name):
+                    self._bands[number] = self._band(number * size, min((number + 1) * size, self.height))
+        rows = np.empty((bottom - top, self.width, self.channels), self.dtype)
+        for number in needed:
+            start = number * size
+            first, last = max(top, start), min(bottom, start + size)
+            rows[first - top : last - top] = self._bands[number][first - start : last - start]
+        return rows
+
+    def _band(self, top: int, bottom: int) -> NDArray[Any]:
+        shape = (bottom - top, self.width, int(self.source.samplesperpixel))
+        samples = np.empty(shape, self.source.dtype)
+        (_read_plain if is_plain(self.source) else _decode)(self.source, samples, top)
+        return self.conversion(samples)
+
+
+def is_plain(page: TiffPage) -> bool:
+    """Whether any row of a page can be read by itself: its strips may be as large as the file."""
+    return (
+        page.compression == PLAIN
+        and page.predictor == 1
+        and not page.is_tiled
+        and page.bitspersample in (8, 16)
+        and page.fillorder == 1
+    )
+
+
+def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
+    planes = samples.shape[2] if page.planarconfig == 2 else 1
+    per_row = samples.shape[1] * samples.shape[2] // planes
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    num_strips = -(-page.imagelength // page.rowsperstrip)
+    for plane in range(planes):
+        row = top
+        while row < top + len(samples):
+            strip, above = divmod(row, page.rowsperstrip)
+            num_rows = min(top + len(samples) - row, page.rowsperstrip - above)
+            offset = page.dataoffsets[plane * num_strips + strip] + above * per_row * dtype.itemsize
+            data = _bytes_at(page, offset, num_rows * per_row * dtype.itemsize)
+            values = np.frombuffer(data, dtype).reshape(num_rows, samples.shape[1], -1)
+            samples[row - top : row - top + num_rows, :, plane : plane + values.shape[2]] = values
+            row += num_rows
+
+
+def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
+    width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    across = -(-page.imagewidth // width)
+    num_segments = across * -(-page.imagelength // length)
+    planes = samples.shape[2] if page.planarconfig == 2 else 1
+    first = top // length * across
+    for plane in range(planes):
+        for index in range(plane * num_segments + first, plane * num_segments + first + across):
+            data = _bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
+            if page.compression == JPEG and b"\xff\xd9" not in data:  # libjpeg would fill up with grey
+                raise ValueError("a strip ends early")
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            decoded, (_, _, row, left, _), _ = page.decode(data, index, **tables)
+            part = samples[row - top : row - top + length, left : left + width]
+            part = part[:, :, plane : plane + 1] if planes > 1 else part
+            if decoded is None:
+                raise ValueError("strips of the picture are missing")
+            part[:] = decoded[0, : part.shape[0], : part.shape[1]]
+
+
+def _bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
+    file = page.parent.filehandle
+    with file.lock:
+        file.seek(offset)
+        data: bytes = file.read(count)
+    if len(data) < count:
+        raise ValueError("the file ends early")
+    return data

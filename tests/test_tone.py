@@ -1,0 +1,57 @@
+"""One tone for a page: no patches, and what was restored within a tile stays."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
+
+
+def tiles(count: int = 4) -> Tensor:
+    return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_fit_is_numpys() -> None:
+    original = tiles()
+    restored = (0.8 * original + 0.1 + 0.05 * tiles(5)[1:]).clamp(0, 1)
+    tone = fit_tone(original, restored)
+    for channel in range(3):
+        expected = np.polyfit(original[:, channel].flatten(), restored[:, channel].flatten(), 1)
+        assert tone.gain[channel].item() == pytest.approx(expected[0], abs=2e-3)
+        assert tone.offset[channel].item() == pytest.approx(expected[1], abs=2e-3)
+
+
+def test_a_page_of_one_colour_has_a_tone() -> None:
+    flat = torch.full((1, 3, 16, 16), 0.5)
+    tone = fit_tone(flat, flat + 0.2)
+    torch.testing.assert_close(tone(flat), flat + 0.2)
+    assert tone.gain.allclose(torch.ones(1))
+
+
+def test_tiles_that_judge_for_themselves_are_brought_together() -> None:
+    original = 0.4 + 0.5 * tiles()
+    judged = original + torch.tensor([-0.05, 0.0, 0.04, 0.1])[:, None, None, None]
+    together = follow(Tone(torch.ones(3, 1, 1), torch.zeros(3, 1, 1)), judged, original)
+    torch.testing.assert_close(together, original, atol=1e-6, rtol=0)
+
+
+def test_what_was_taken_away_within_a_tile_stays_away() -> None:
+    paper = torch.full((1, 3, 32, 32), 0.8)
+    stained = paper.clone()
+    stained[..., :10, :20] = 0.5
+    together = follow(Tone(torch.ones(3, 1, 1), torch.zeros(3, 1, 1)), paper + 0.1, stained)
+    torch.testing.assert_close(together, paper)
+
+
+def test_black_stays_black() -> None:
+    original = torch.full((1, 3, 32, 32), 0.6)
+    original[..., :4] = 0
+    together = follow(Tone(torch.ones(3, 1, 1), torch.full((3, 1, 1), 0.2)), original, original)
+    assert together[..., :4].max() == 0
+    torch.testing.assert_close(together[..., 4:], original[..., 4:] + 0.2)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(20, [0]), (63, [15]), (70, [0, 38]), (300, [0, 134, 268])])
+def test_samples_are_spread(length: int, expected: list[int]) -> None:
+    assert sample_starts(length, tile=32, count=3) == expected
