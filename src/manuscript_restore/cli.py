@@ -26,6 +26,12 @@ def train(context: typer.Context) -> None:
 
 
 @app.command(add_help_option=False, context_settings=TO_HYDRA)
+def evaluate(context: typer.Context) -> None:
+    """Score restorers and classical peers on the same pages; as `python -m manuscript_restore.evaluate`."""
+    _hand_over("evaluate", context)
+
+
+@app.command(add_help_option=False, context_settings=TO_HYDRA)
 def generate(context: typer.Context) -> None:
     """Write generated pages with their text and ink; as `python -m manuscript_restore.generate`."""
     _hand_over("generate", context)

@@ -81,7 +81,17 @@ def _check(config: DictConfig, where: str) -> None:
             _check(value, f"{where}.{key!s}")
 
 
-def run_command(function: Callable[..., None], config_name: str) -> None:
+def chosen(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
+    """Name and section of each member of a group; ``callbacks.pictures=null`` leaves one out."""
+    return [(str(name), section) for name, section in (group or {}).items() if section]
+
+
+def plain(config: Any) -> Any:
+    """A config section as plain Python values."""
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def run_command(function: Callable[..., object], config_name: str) -> None:
     """Run a function with the keys of a config, and what the command line overrides, as its arguments.
 
     A user's mistake is printed without a traceback; the exit status is then 1.

@@ -1,33 +1,28 @@
 """Train a restorer: ``python -m manuscript_restore.train experiment=vit_base``."""
 
-import contextlib
-import gc
 import json
 import logging
 import math
 import os
 import sys
 import warnings
-from importlib.util import find_spec
-from netrc import netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import hydra
 import lightning as L
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint
-from manuscript_restore.config import build, config_dir, register_resolvers
+from manuscript_restore.config import build, chosen, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError, check_keys
+from manuscript_restore.loggers import build_logger, release
 from manuscript_restore.report.summary import print_summary
 
 log = logging.getLogger(__name__)
@@ -178,21 +173,6 @@ def run_job(config: DictConfig) -> float:
     return math.nan if summary["objective"] is None else float(summary["objective"])
 
 
-def release() -> None:
-    """Free what the run held: the jobs of a sweep share one process, and W&B would go on in the old run."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def chosen(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
-    """Name and section of each member of a group; ``callbacks.pictures=null`` leaves one out."""
-    return [(str(name), section) for name, section in (group or {}).items() if section]
-
-
 def quiet() -> None:
     """Silence what Lightning says on every start: a user should see our lines and real warnings only."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -201,30 +181,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
     warnings.filterwarnings("ignore", message="Checkpoint directory .* not empty")  # a resumed run goes on there
-
-
-def build_logger(section: DictConfig, where: str) -> Any:
-    """Build a logger; one that would ask for an account on the terminal is refused instead."""
-    online = section["_target_"].endswith("WandbLogger") and not section.get("offline")
-    if online and find_spec("wandb"):
-        import wandb  # an extra: only those who log to it have it
-
-        settings = wandb.Settings()
-        host = urlparse(settings.base_url).hostname or ""
-        with contextlib.suppress(FileNotFoundError):
-            if netrc().authenticators(host):
-                return build(section, where)
-        if settings.mode != "offline" and not os.environ.get("WANDB_API_KEY"):
-            raise UserError(
-                f"{where}.offline=false: there is no W&B account on this machine. Run `wandb login` first, or "
-                f"log offline ({where}.offline=true) and send the run later"
-            )
-    return build(section, where)
-
-
-def plain(config: Any) -> Any:
-    """A config section as plain Python values."""
-    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
 
 
 def main() -> None:

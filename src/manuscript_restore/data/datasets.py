@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from manuscript_restore.data.cache import PageCache
@@ -144,16 +144,14 @@ class FixedPairs(Dataset[dict[str, Any]]):
         views_per_page: int = 1,
     ) -> None:
         rounds: list[list[dict[str, Any]]] = [[] for _ in range(views_per_page)]
-        for index in _pick(pages.source, max_pages):
+        for index in pick_pages(pages.source, max_pages):
             page = pages.read(index)  # once for all its views
             if page is None:
                 continue
             for number, items in enumerate(rounds):
-                name = pages.source.name(index) + (f"#{number}" if number else "")
-                clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
-                with torch.no_grad():
-                    degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
-                items.append({"clean": clean, "degraded": to_uint8(degraded)[0], "name": name})
+                name = view_name(pages.source.name(index), number)
+                clean, degraded = fixed_pair(page, name, view, degradation, seed=seed)
+                items.append({"clean": clean, "degraded": degraded, "name": name})
         self._items = [item for items in rounds for item in items]
         if not self._items:
             raise UserError(f"{key}: none of its {len(pages)} pages can be read; see the warnings")
@@ -171,7 +169,31 @@ class FixedPairs(Dataset[dict[str, Any]]):
         return [item["name"] for item in self._items]
 
 
-def _pick(source: PageSource, max_pages: int | None) -> Sequence[int]:
+def fixed_pair(
+    page: NDArray[np.uint8], name: str, view: View, degradation: nn.Module, *, seed: int
+) -> tuple[Tensor, Tensor]:
+    """The view of a prepared page and its lasting damage, uint8 (3, H, W) each: a function of page, name, seed.
+
+    Args:
+        page: uint8 (H, W, 3), as ``view.prepare`` gives it.
+        name: Of the view, as `view_name` gives it.
+        view: Has the method ``fixed``.
+        degradation: Called as ``degradation(clean, seed=int)``, (1, 3, H, W) in [0, 1] on the CPU.
+        seed: Another seed, another view and damage.
+    """
+    clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
+    with torch.no_grad():
+        degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
+    return clean, to_uint8(degraded)[0]
+
+
+def view_name(page: str, number: int) -> str:
+    """Name of a page's view: the page's own for the first, ``page#1`` for the second."""
+    return f"{page}#{number}" if number else page
+
+
+def pick_pages(source: PageSource, max_pages: int | None) -> Sequence[int]:
+    """Indexes of so many pages, by the hash of their names, or of all."""
     every = range(len(source))
     if max_pages is None:
         return every

@@ -87,6 +87,15 @@ class DegradationPipeline(nn.Module):
         """
         return self._apply_all(clean, params)
 
+    def applied(self, page: int = 0) -> tuple[str, ...]:
+        """Names of the transforms that a page of the last batch got, in order; a container of Kornia's counts."""
+        names = dict.fromkeys(
+            key.partition(SECOND)[0]
+            for key, drawn in self.params.items()
+            if not isinstance(drawn, Mapping) or "batch_prob" not in drawn or drawn["batch_prob"][page] > 0.5
+        )
+        return tuple(names) if self.severity else ()
+
     def _damage(self, clean: Tensor, seed: int, damage_map: Tensor | None) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the caller's CUDA

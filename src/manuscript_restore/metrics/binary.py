@@ -112,7 +112,7 @@ def _mixed_blocks(truth: Mask) -> int:
 
 
 def mpm(result: Mask, truth: Mask) -> float:
-    """Misclassification penalty metric, 0 or more: wrong pixels weighted by how far they lie from the true contour.
+    """Misclassification penalty metric, 0 or more: wrong pixels weighted by their distance from the contour.
 
     The sums of those (Euclidean) distances, of false and of missed ink, are divided by the sum over all true ink,
     and averaged.

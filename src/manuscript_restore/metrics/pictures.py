@@ -80,5 +80,6 @@ def fit_colours(restored: Tensor, clean: Tensor) -> Tensor:
     centre, goal = source.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
     centred = source - centre
     matrix = torch.linalg.pinv(centred.mT @ centred, hermitian=True) @ (centred.mT @ (target - goal))
-    fitted = (centred @ matrix + goal).transpose(1, 2).reshape(restored.shape)
-    return fitted.clamp(0, 1).to(restored.dtype)
+    fitted: Tensor = (centred @ matrix + goal).transpose(1, 2).reshape(restored.shape)
+    clamped: Tensor = fitted.clamp(0, 1).to(restored.dtype)
+    return clamped

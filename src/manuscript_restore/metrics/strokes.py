@@ -78,8 +78,8 @@ class Strokes:
     def precision_weights(self) -> NDArray[np.float64]:
         """Weights of ink, 1, and of the support, 1 to 3: more the nearer false ink comes to joining strokes.
 
-        Within the width of the nearest stroke the weight is 1 + distance / min(that width, half the gap to the next
-        stroke); beyond, it is 1.
+        Within the width of the nearest stroke the weight is 1 + distance / min(that width, half the gap to the
+        next stroke); beyond, it is 1.
         """
         distance, nearest = _nearest(_contour(self.ink))
         widths = self._stroke_widths()
@@ -117,13 +117,15 @@ def thin(mask: Mask) -> Mask:
             codes = cv2.filter2D(pixels.astype(np.float32), -1, _NEIGHBOUR_BITS).astype(np.uint8)
             pixels[table[codes]] = 0
         if np.array_equal(pixels, before):
-            return pixels[1:-1, 1:-1].astype(bool)
+            thinned: Mask = pixels[1:-1, 1:-1].astype(bool)
+            return thinned
 
 
 def _contour(ink: Mask) -> Mask:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     inner = cv2.erode(ink.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return ink & (inner == 0)
+    contour: Mask = ink & (inner == 0)
+    return contour
 
 
 def _nearest(places: Mask) -> tuple[NDArray[np.int32], tuple[NDArray[np.int32], ...]]:

@@ -1,0 +1,1 @@
+"""Measuring restorers: pairs of pages, methods, scores, their statistics, and the tables of them."""
