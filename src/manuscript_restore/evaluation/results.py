@@ -8,13 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method
-from manuscript_restore.evaluation.pairs import Task
+from manuscript_restore.evaluation.pairs import Pair, Task
 from manuscript_restore.evaluation.scores import ScoreInfo, describe
 from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, summarise
 from manuscript_restore.files import whole_file
 from manuscript_restore.images import quantize
+from manuscript_restore.peers import BINARISERS
+from manuscript_restore.report.figures import error_map, ink_errors
 from manuscript_restore.report.html import Bar, Case, Plot, Section
 from manuscript_restore.report.tables import Table
 
@@ -182,8 +186,25 @@ def _cases(
             caption = f"{_head(info)} {before} → {after} ({row.gain:+.{info.digits}f})"
             caption += f"; damage: {', '.join(row.damage)}" if row.damage else ""
             restored = quantize(method(pair.degraded))
-            cases.append(Case(f"{label}: {row.name}, {shown}", caption, pair.degraded, restored, pair.clean))
+            title = f"{label}: {row.name}, {shown}"
+            cases.append(Case(title, caption, pair.degraded, restored, _details(pair, restored, score)))
     return cases
+
+
+def _details(pair: Pair, restored: Tensor, score: str) -> dict[str, Tensor]:
+    """The truth and where the pictures miss it, by caption."""
+    views = {"degraded": pair.degraded, "restored": restored}
+    if pair.clean is not None:
+        errors = {f"error of the {name} page": error_map(view, pair.clean) for name, view in views.items()}
+        return {"clean": pair.clean, **errors}
+    if pair.ink is not None:
+        binarise = BINARISERS[score.partition("/")[0]]
+        kinds = "right in black, false in red, missed in blue"
+        return {
+            f"ink of the {name} page: {kinds}": ink_errors(binarise(view), pair.ink)
+            for name, view in views.items()
+        }
+    return {}
 
 
 def _page_table(rows: Sequence[Row], score: str) -> Table:

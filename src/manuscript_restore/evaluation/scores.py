@@ -39,7 +39,7 @@ MASK_INFO = {
     "binary_psnr": ScoreInfo("binary PSNR", 2, True, "dB"),
     "drd": ScoreInfo("DRD", 2, False),
     "nrm": ScoreInfo("NRM", 4, False),
-    "mpm": ScoreInfo("MPM", 4, False),
+    "mpm": ScoreInfo("MPM", 5, False),
 }
 READING_INFO = {
     "cer": ScoreInfo("CER", 3, False),

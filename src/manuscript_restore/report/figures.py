@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from manuscript_restore.images import to_array, to_uint8
+from manuscript_restore.images import from_array, to_array, to_float, to_uint8
 
 GAP = 8
 CAPTION_HEIGHT = 22
 FONT_SIZE = 13
+INK, FALSE_INK, MISSED_INK = (40, 36, 32), (200, 60, 40), (70, 120, 200)
 
 
 def contact_sheet(
@@ -39,6 +41,14 @@ def contact_sheet(
             tile = tile.resize((width, height), Image.Resampling.NEAREST)
             sheet.paste(tile, (left, top + CAPTION_HEIGHT))
     return sheet
+
+
+def ink_errors(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Tensor:
+    """Two masks (H, W), True is ink, as a picture (3, H, W) in [0, 1]: true ink black, false red, missed blue."""
+    picture = np.full((*truth.shape, 3), 255, np.uint8)
+    for mask, colour in ((found & truth, INK), (found & ~truth, FALSE_INK), (truth & ~found, MISSED_INK)):
+        picture[mask] = colour
+    return to_float(from_array(picture))
 
 
 def error_map(restored: Tensor, clean: Tensor, *, limit: float = 0.25) -> Tensor:

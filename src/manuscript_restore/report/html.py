@@ -6,7 +6,7 @@ keyboard; on paper both pictures stand side by side.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from manuscript_restore.images import to_array, to_uint8
-from manuscript_restore.report.figures import error_map
 from manuscript_restore.report.tables import Table
 
 LONGEST_SIDE = 1100
@@ -77,25 +76,20 @@ class Case:
         title: Why it is shown, and which it is.
         caption: Its scores.
         degraded, restored: Before and after.
-        clean: The truth, if there is one; error maps need it.
+        details: Further pictures by caption: the clean page, maps of errors.
     """
 
     title: str
     caption: str
     degraded: Tensor
     restored: Tensor
-    clean: Tensor | None = None
+    details: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
-    def pictures(self) -> dict[str, str]:
-        """What lies below the slider, by caption, as data URIs."""
-        if self.clean is None:
-            return {}
-        return {
-            "clean": data_uri(self.clean),
-            "error of the degraded page": data_uri(error_map(self.degraded, self.clean)),
-            "error of the restored page": data_uri(error_map(self.restored, self.clean)),
-        }
+    def wide(self) -> bool:
+        """Whether it needs the whole width of the report, as a palm leaf does."""
+        height, width = self.degraded.shape[-2:]
+        return bool(width > 2 * height)
 
 
 @dataclass(frozen=True)
