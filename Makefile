@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format train flow gallery bench clean
+.PHONY: help demo test test-fast lint format train flow gallery bench benchmark-quality clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -53,6 +53,9 @@ bench: $(READY) ## Measure degradations, generated pages and large folders
 	$(BIN)/python scripts/bench_degradation.py
 	$(BIN)/python scripts/bench_generator.py
 	$(BIN)/python scripts/bench_data.py
+
+benchmark-quality: $(READY) ## Score models and peers: make benchmark-quality ARGS='--pages … --model NAME=PATH'
+	$(BIN)/python scripts/benchmark_quality.py $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,12 +21,12 @@ from manuscript_restore.evaluation.pairs import DegradedPages, FolderPairs, Task
 from manuscript_restore.evaluation.results import (
     SUMMARY_HEADS,
     scores_csv,
-    section,
     summary_csv,
     summary_values,
     write_all,
 )
 from manuscript_restore.evaluation.scores import Judge
+from manuscript_restore.evaluation.sections import section
 from manuscript_restore.evaluation.statistics import Row, Summary, summarise
 from manuscript_restore.inference import TorchBackend
 from manuscript_restore.loggers import build_logger, release
@@ -41,9 +41,9 @@ def evaluate(
     *,
     name: str,
     tasks: Sequence[str],
-    models: Mapping[str, str],
+    models: Mapping[str, str] | None,
     peers: Sequence[str],
-    peer_settings: Mapping[str, Mapping[str, Any]],
+    peer_settings: Mapping[str, Mapping[str, Any]] | None,
     tune: int,
     settings_of: str | None,
     split: str,
@@ -71,6 +71,7 @@ def evaluate(
     Raises:
         UserError: A mistake in the settings, the pages or the models.
     """
+    models, peer_settings = models or {}, peer_settings or {}
     check_settings(tasks, split, models, peers, {"tune": tune, "cases": cases})
     if settings_of is not None:
         data, degradation = settings_of_training(settings_of)

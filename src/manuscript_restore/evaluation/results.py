@@ -1,35 +1,16 @@
-"""What an evaluation leaves behind: CSV files, Markdown and the HTML report, all of them or none."""
+"""What an evaluation leaves behind as files: CSV, Markdown, JSON and the HTML report, all of them or none."""
 
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from manuscript_restore.errors import UserError
-from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method
-from manuscript_restore.evaluation.pairs import Pair, Task
-from manuscript_restore.evaluation.scores import ScoreInfo, describe
-from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, summarise
+from manuscript_restore.evaluation.statistics import Row, Summary
 from manuscript_restore.files import whole_file
-from manuscript_restore.images import quantize
-from manuscript_restore.peers import BINARISERS
-from manuscript_restore.report.figures import error_map, ink_errors
-from manuscript_restore.report.html import Bar, Case, Plot, Section
-from manuscript_restore.report.tables import Table
-
-INTROS = {
-    "clean": "Restored pages against the clean ones they were damaged from.",
-    "ink": "Restored pages, thresholded, against the true ink masks.",
-    "text": "Restored pages against the clean ones, and what Tesseract reads on them against what was written.",
-}
-MAIN_SCORES = ("psnr", "psnr_colour_fit", "ssim", "cer", "sauvola/f_measure", "otsu/f_measure")
-"""Those that are plotted, the first that a task has being the one that orders its pages."""
-INTERVALS = "In brackets: 95 % bootstrap intervals over pages or manuscripts."
 
 
 def scores_csv(rows: Sequence[Row]) -> str:
@@ -62,32 +43,6 @@ def summary_csv(summaries: Sequence[Summary]) -> str:
     return _csv(SUMMARY_HEADS, map(summary_values, summaries))
 
 
-def section(task: Task, rows: Sequence[Row], methods: Mapping[str, Method], *, num_cases: int) -> Section:
-    """The part of the report that tells of a task.
-
-    Args:
-        task: Makes the pictures of the pages that are shown, once more.
-        rows: Of the task.
-        methods: Of the task; the first one's pages are shown.
-        num_cases: So many of the worst, of the median and of the best pages.
-    """
-    summaries = summarise(rows)
-    found = list(dict.fromkeys(row.score for row in rows))
-    main = [score for score in MAIN_SCORES if score in found]
-    kind = "text" if "cer" in found else "ink" if "psnr" not in found else "clean"
-    num_pairs, num_pages = summaries[0].num_pairs, summaries[0].num_pages
-    intro = f"{INTROS[kind]} {num_pairs} pairs of {num_pages} pages or manuscripts."
-    shown = next(iter(methods), UNTOUCHED)
-    return Section(
-        title=task.name,
-        intro=intro,
-        tables=[*_summary_tables(summaries, found), *_damage_tables(rows, main[0])],
-        plots=[_gain_plot(summaries, score) for score in main],
-        cases=_cases(task, rows, shown, methods.get(shown), main[0], num_cases),
-        pages=_page_table(rows, main[0]),
-    )
-
-
 def write_all(folder: Path, contents: Mapping[str, str]) -> None:
     """Write files of text by name: all of them, or none.
 
@@ -101,141 +56,6 @@ def write_all(folder: Path, contents: Mapping[str, str]) -> None:
     with ExitStack() as stack:
         for name, content in contents.items():
             stack.enter_context(whole_file(folder / name)).write_text(content, encoding="utf-8")
-
-
-def _summary_tables(summaries: Sequence[Summary], scores: Sequence[str]) -> list[Table]:
-    """Scores and gains, methods by rows; a table of its own for each threshold, and for reading."""
-    families: dict[str, list[str]] = {}
-    for score in scores:
-        family = "reading" if score[:3] in ("cer", "wer") else score.partition("/")[0] if "/" in score else ""
-        families.setdefault(family, []).append(score)
-    tables = []
-    for family, members in families.items():
-        suffix = f": {family}" if family else ""
-        tables.append(_method_table(f"Scores{suffix}", summaries, members, lambda s: s.value))
-        gaining = [score for score in members if any(not math.isnan(s.gain.mean) for s in _of(summaries, score))]
-        others = [s for s in summaries if s.method not in (UNTOUCHED, CLEAN)]
-        if others:
-            title = f"Gain over the degraded page{suffix}, positive is better"
-            tables.append(_method_table(title, others, gaining, lambda s: s.gain, sign="+"))
-    return tables
-
-
-def _method_table(
-    title: str,
-    summaries: Sequence[Summary],
-    scores: Sequence[str],
-    value: Callable[[Summary], Estimate],
-    sign: str = "",
-) -> Table:
-    cells = {(s.method, s.score): _written(value(s), describe(s.score), sign) for s in summaries}
-    methods = dict.fromkeys(s.method for s in summaries if s.score in scores)
-    heads = [_head(describe(score)) for score in scores]
-    rows = [[method, *(cells.get((method, score), "–") for score in scores)] for method in methods]
-    return Table(title, ["method", *heads], rows, INTERVALS)
-
-
-def _damage_tables(rows: Sequence[Row], score: str) -> list[Table]:
-    if not any(row.damage for row in rows):
-        return []
-    chosen = [row for row in rows if row.score == score and row.method not in (UNTOUCHED, CLEAN)]
-    methods = list(dict.fromkeys(row.method for row in chosen))
-    if not methods:
-        return []
-    lines = []
-    for damage, members in by_damage(chosen).items():
-        gains = {s.method: s for s in summarise(members)}
-        cells = [_written(gains[m].gain, describe(score), "+") if m in gains else "–" for m in methods]
-        lines.append([damage, str(next(iter(gains.values())).num_pairs), *cells])
-    title = f"Gain in {describe(score).title} by kind of damage"
-    note = f"A page counts under each damage that it got, alone or among others. {INTERVALS}"
-    return [Table(title, ["damage", "pairs", *methods], lines, note)]
-
-
-def _gain_plot(summaries: Sequence[Summary], score: str) -> Plot:
-    info = describe(score)
-    gains = [s for s in _of(summaries, score) if s.method not in (UNTOUCHED, CLEAN)]
-    bars = [
-        Bar(s.method, s.gain.mean, s.gain.low, s.gain.high, f"{s.gain.mean:+.{info.digits}f}")
-        for s in sorted(gains, key=lambda s: -s.gain.mean)
-    ]
-    return Plot(f"Gain in {_head(info)}", bars)
-
-
-def _cases(
-    task: Task, rows: Sequence[Row], shown: str, method: Method | None, score: str, number: int
-) -> list[Case]:
-    """The worst, the median and the best pages of a method, restored once more."""
-    ranked = sorted((row for row in rows if row.method == shown and row.score == score), key=lambda r: r.gain)
-    if method is None or not ranked:
-        return []
-    middle = max(0, (len(ranked) - number) // 2)
-    picks: dict[int, tuple[str, Row]] = {}
-    for label, some in (
-        ("worst", ranked[:number]),
-        ("median", ranked[middle : middle + number]),
-        ("best", ranked[::-1][:number]),
-    ):
-        for row in some:
-            picks.setdefault(row.index, (label, row))
-    info, cases = describe(score), []
-    for label, row in picks.values():
-        pair = task.pair(row.index)
-        if pair is not None:
-            before, after = (f"{value:.{info.digits}f}" for value in (row.input_value, row.value))
-            caption = f"{_head(info)} {before} → {after} ({row.gain:+.{info.digits}f})"
-            caption += f"; damage: {', '.join(row.damage)}" if row.damage else ""
-            restored = quantize(method(pair.degraded))
-            title = f"{label}: {row.name}, {shown}"
-            cases.append(Case(title, caption, pair.degraded, restored, _details(pair, restored, score)))
-    return cases
-
-
-def _details(pair: Pair, restored: Tensor, score: str) -> dict[str, Tensor]:
-    """The truth and where the pictures miss it, by caption."""
-    views = {"degraded": pair.degraded, "restored": restored}
-    if pair.clean is not None:
-        errors = {f"error of the {name} page": error_map(view, pair.clean) for name, view in views.items()}
-        return {"clean": pair.clean, **errors}
-    if pair.ink is not None:
-        binarise = BINARISERS[score.partition("/")[0]]
-        kinds = "right in black, false in red, missed in blue"
-        return {
-            f"ink of the {name} page: {kinds}": ink_errors(binarise(view), pair.ink)
-            for name, view in views.items()
-        }
-    return {}
-
-
-def _page_table(rows: Sequence[Row], score: str) -> Table:
-    info = describe(score)
-    pages: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        if row.score == score:
-            pages.setdefault(row.name, {})[row.method] = row
-    methods = list(dict.fromkeys(row.method for row in rows if row.score == score))
-
-    def cell(row: Row | None) -> str:
-        return "–" if row is None or math.isnan(row.value) else f"{row.value:.{info.digits}f}"
-
-    lines = [[name, *(cell(found.get(method)) for method in methods)] for name, found in pages.items()]
-    return Table(f"{_head(info)} of every page", ["page", *methods], lines)
-
-
-def _of(summaries: Sequence[Summary], score: str) -> list[Summary]:
-    return [summary for summary in summaries if summary.score == score]
-
-
-def _head(info: ScoreInfo) -> str:
-    return f"{info.title} ({info.unit})" if info.unit else info.title
-
-
-def _written(estimate: Estimate, info: ScoreInfo, sign: str) -> str:
-    if math.isnan(estimate.mean):
-        return "–"
-    number = f"{sign}.{info.digits}f"
-    interval = "" if math.isnan(estimate.low) else f" [{estimate.low:{number}}, {estimate.high:{number}}]"
-    return f"{estimate.mean:{number}}{interval}"
 
 
 def _csv(heads: Sequence[str], rows: Any) -> str:

@@ -114,8 +114,8 @@ def _mixed_blocks(truth: Mask) -> int:
 def mpm(result: Mask, truth: Mask) -> float:
     """Misclassification penalty metric, 0 to 1: wrong pixels weighted by their distance from the contour.
 
-    The sums of those (Euclidean) distances, of false and of missed ink, are divided by the sum over all pixels, and
-    averaged. The paper's words also allow a sum over the ink alone; that one is far above the contest's figures.
+    The sums of those (Euclidean) distances, of false and of missed ink, are divided by the sum over all pixels,
+    and averaged. The paper's words also allow a sum over the ink alone; that gives values far above the contest's.
 
     Source: DIBCO 2009 (Gatos, Ntirogiannis & Pratikakis 2009), eq. 6; the contest's tables give it times 1000.
     """

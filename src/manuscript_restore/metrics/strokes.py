@@ -73,7 +73,7 @@ class Strokes:
         """
         _, nearest = self._to_skeleton
         across = (self.distance * self.half_widths)[nearest]
-        return np.where(self.ink, self.distance / np.maximum(across, 1), 0)
+        return np.where(self.ink, self.distance / np.maximum(across, 1).astype(np.float64), 0)
 
     def precision_weights(self) -> NDArray[np.float64]:
         """Weights of ink, 1, and of the support, 1 to 3: more the nearer false ink comes to joining strokes.
