@@ -52,8 +52,7 @@ def write_document(
         raise UserError(
             f"{path}: {page.width}×{page.height} pixels are too many for {format} ({limit} a side); write TIFF"
         )
-    pixels = _fitted(whole(page, blocks), format, notes)
-    data = _encoded(page, pixels, format, quality, notes)
+    data = _encoded(page, _fitted(whole(page, blocks), format, notes), format, quality, notes)
     with whole_file(path) as unfinished:
         unfinished.write_bytes(data)
     return notes
