@@ -70,7 +70,9 @@ def loop(path: Path) -> None:
 
 
 CMYK = PAGE.convert("CMYK")
-LAB = ImageCms.profileToProfile(PAGE, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+LAB = ImageCms.profileToProfile(
+    PAGE, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 DEEP = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint16).reshape(HEIGHT, WIDTH, 3) * 8
 
