@@ -62,26 +62,16 @@ def main(
             page = folder / f"{size}.tif"
             write_page(page, height, width)
             out = folder / "out"
-            restore = [
-                sys.executable,
-                "-m",
-                "manuscript_restore.restore",
-                str(page),
-                "-o",
-                str(out),
-                "-m",
-                str(model),
-            ]
-            commands = {"ours": [*restore, "--overwrite", *options.split()]}
+            ours = [sys.executable, "-m", "manuscript_restore.restore", str(page), "-o", str(out)]
+            commands = {"ours": [*ours, "-m", str(model), "--overwrite", *options.split()]}
             if height * width <= peers_up_to * 1e6:
                 target = str(folder / "peer.tif")
                 commands["non-local means"] = [sys.executable, "-c", NON_LOCAL_MEANS, str(page), target]
                 commands["untiled"] = [sys.executable, "-c", UNTILED, str(page), target, str(model)]
             for method, command in commands.items():
-                print(
-                    f"| {size} | {method} | {measured(command, height * width / 1e6, math.inf if method == 'ours' else time_limit_s)} |",
-                    flush=True,
-                )
+                limit = math.inf if method == "ours" else time_limit_s
+                cells = measured(command, height * width / 1e6, limit)
+                print(f"| {size} | {method} | {cells} |", flush=True)
 
 
 def untrained(path: Path) -> Path:
