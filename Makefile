@@ -49,10 +49,11 @@ flow: $(READY) ## Draw the training flow: make flow ARGS='--checkpoint …/best.
 gallery: $(READY) ## Draw every degradation and preset: make gallery ARGS='--pages folder'
 	$(BIN)/python scripts/gallery.py $(ARGS)
 
-bench: $(READY) ## Measure degradations, generated pages and large folders
+bench: $(READY) ## Measure degradations, generated pages, large folders and restoring
 	$(BIN)/python scripts/bench_degradation.py
 	$(BIN)/python scripts/bench_generator.py
 	$(BIN)/python scripts/bench_data.py
+	$(BIN)/python scripts/bench_restore.py
 
 benchmark-quality: $(READY) ## Score models and peers: make benchmark-quality ARGS='--pages … --model NAME=PATH'
 	$(BIN)/python scripts/benchmark_quality.py $(ARGS)

@@ -307,3 +307,26 @@ def test_jpeg_2000_of_inks(tmp_path):
     assert np.abs(pixels(tmp_path / "copy.jp2") - expected).max() <= 1
     with open_document(tmp_path / "copy.jp2") as document:
         assert b"RGB XYZ" in document.pages[0].metadata.icc[:40]
+
+
+@pytest.mark.parametrize(("dtype", "channels"), MODES)
+def test_interlaced_png(tmp_path, dtype, channels):
+    array = noise(dtype, channels)
+    rows = b""
+    for left, top, across, down in [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+    ]:
+        rows += b"".join(
+            b"\0" + row.astype(f">u{dtype().itemsize}").tobytes() for row in array[top::down, left::across]
+        )
+    rows += b"".join(b"\0" + row.astype(f">u{dtype().itemsize}").tobytes() for row in array[1::2])
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 8 * dtype().itemsize, kind, 0, 0, 1)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", imagecodecs.zlib_encode(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "page.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    np.testing.assert_array_equal(pixels(tmp_path / "page.png"), array)

@@ -1,11 +1,15 @@
 """TIFF: every layout kept, rows read in any portion, pages larger than memory."""
 
+import io
 import itertools
+import struct
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -13,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from manuscript_restore.archive import PageDescription, TiffLayout, open_document, tiff_writer, write_document
+from manuscript_restore.archive import PageDescription, TiffLayout, ifd, open_document, tiff_writer, write_document
+from manuscript_restore.errors import UserError
 from tests.archive_pages import MODES, copy, noise, pixels
 
 COMPRESSIONS = [None, "lzw", "zlib", "packbits", "zstd", "lzma"]
@@ -138,6 +143,60 @@ def test_several_pages_each_of_its_own_kind(tmp_path):
             assert page.tags[285].value == f"leaf {number}"
             assert (page.tags[297].value, page.subfiletype) == ((number, 3), 2)
         assert [int(page.compression) for page in file.pages] == [5, 1, 8]
+
+
+def by_hand(path, data, tags):
+    """A TIFF of one strip by its tags."""
+    directory = ifd.Directory("<")
+    for tag, (kind, *numbers) in {**tags, 273: (4, 8), 279: (4, len(data))}.items():
+        directory.put(tag, kind, *numbers)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data) + len(data) % 2) + data + b"\0" * (len(data) % 2)
+    path.write_bytes(head + ifd.to_bytes(directory, len(head)))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palettes(tmp_path, bits):
+    numbers = noise(channels=1)[..., 0] >> (8 - bits)
+    palette = np.random.default_rng(0).integers(0, 65536, (3, 2**bits))
+    steps = numbers[..., None] >> np.arange(bits - 1, -1, -1) & 1
+    data = np.packbits(steps.reshape(len(numbers), -1), axis=1).tobytes()
+    tags = {256: (4, 53), 257: (4, 37), 258: (3, bits), 259: (3, 1), 262: (3, 3), 277: (3, 1), 278: (4, 37)}
+    by_hand(tmp_path / "page.tif", data, {**tags, 320: (3, *palette.ravel())})
+    assert copy(tmp_path / "page.tif", tmp_path / "copy.tif") == ["palette expanded to RGB"]
+    np.testing.assert_array_equal(pixels(tmp_path / "copy.tif"), (palette.T >> 8)[numbers])
+
+
+YCBCR = {256: (4, 64), 257: (4, 32), 258: (3, 8, 8, 8), 262: (3, 6), 277: (3, 3), 278: (4, 32), 284: (3, 1)}
+
+
+def test_ycbcr_of_halved_colours(tmp_path):
+    data = noise(height=16, width=32, channels=6).tobytes()  # four of Y, Cb and Cr for each 2×2 pixels
+    tags = {**YCBCR, 530: (3, 2, 2), 532: (5, 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)}
+    by_hand(tmp_path / "page.tif", imagecodecs.lzw_encode(data), {**tags, 259: (3, 5)})
+    assert copy(tmp_path / "page.tif", tmp_path / "copy.tif") == ["YCbCr converted to RGB"]
+    expected = cv2.imread(str(tmp_path / "page.tif"))[..., ::-1]
+    assert np.abs(pixels(tmp_path / "copy.tif").astype(int) - expected).max() <= 1
+    by_hand(tmp_path / "page.tif", data, {**tags, 259: (3, 1)})
+    with pytest.raises(UserError, match="rare kind"):
+        pixels(tmp_path / "page.tif")
+
+
+@pytest.mark.parametrize("part", [1, 0.5])
+def test_old_style_jpeg(tmp_path, part):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(height=32, width=64)).save(buffer, "JPEG", subsampling=0)
+    data = buffer.getvalue()[: int(len(buffer.getvalue()) * part)]
+    tags = {**YCBCR, 259: (3, 6), 512: (3, 1), 513: (4, 8), 514: (4, len(data)), 530: (3, 1, 1)}
+    by_hand(tmp_path / "page.tif", data, tags)
+    if part < 1:
+        with pytest.raises(UserError, match="truncated"):
+            pixels(tmp_path / "page.tif")
+        return
+    notes = copy(tmp_path / "page.tif", tmp_path / "copy.tif")
+    assert notes == ["YCbCr converted to RGB", "the compression was changed to deflate, which keeps every pixel"]
+    with Image.open(buffer) as image:
+        # libtiff's own arithmetic from YCbCr to RGB rounds otherwise.
+        assert np.abs(pixels(tmp_path / "copy.tif").astype(int) - np.asarray(image)).max() <= 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

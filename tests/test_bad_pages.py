@@ -70,7 +70,9 @@ def loop(path: Path) -> None:
 
 
 CMYK = PAGE.convert("CMYK")
-LAB = ImageCms.profileToProfile(PAGE, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+LAB = ImageCms.profileToProfile(
+    PAGE, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 DEEP = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint16).reshape(HEIGHT, WIDTH, 3) * 8
 
@@ -93,7 +95,9 @@ CASES = {
     "animated.webp": (
         lambda p: save(p, save_all=True, append_images=[PAGE.rotate(90)], duration=100), "frames|animat"
     ),
-    "animated.png": (lambda p: save(p, save_all=True, append_images=[PAGE.rotate(90)], duration=100), "frames|animat"),
+    "animated.png": (
+        lambda p: save(p, save_all=True, append_images=[PAGE.rotate(90)], duration=100), "frames|animat"
+    ),
     "float.tif": (lambda p: tifffile.imwrite(p, PIXELS.astype(np.float32), photometric="rgb"), "float"),
     "integers.tif": (lambda p: tifffile.imwrite(p, PIXELS[..., 0].astype(np.uint32)), "32"),
     "a_folder.png": (Path.mkdir, ""),

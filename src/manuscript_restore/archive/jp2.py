@@ -90,16 +90,15 @@ def read(data: bytes, name: str, notes: list[str]) -> WholePage:
     boxes = [] if raw else boxes_of(data)
     streams = [data] if raw else [content for kind, content in boxes if kind == b"jp2c"]
     in_header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
-    header = _header_of(b"".join(streams[:1]), in_header)
+    header = _header_of(streams[0] if streams else b"", in_header)
     channels, bits = header.components, header.bits
     if len(streams) > 1 or channels not in (1, 2, 3, 4) or not bits or header.space not in _SPACES:
         raise UserError(
             f"{name}: is a JPEG 2000 of a rare kind ({len(streams)} pictures, {channels} channels, "
             f"colour space {header.space}); convert it to TIFF"
         )
-    metadata = _metadata(
-        [b for b in in_header if b[0] in _IN_HEADER] + [b for b in boxes if b[0] not in _REWRITTEN], raw
-    )
+    kept = [b for b in in_header if b[0] in _IN_HEADER] + [b for b in boxes if b[0] not in _REWRITTEN]
+    metadata = _metadata(kept, raw)
     if header.palette:
         notes.append("palette expanded to RGB")
     if bits not in (8, 16):
@@ -107,10 +106,8 @@ def read(data: bytes, name: str, notes: list[str]) -> WholePage:
     conversion = colours.scaled(bits)
     if header.space == _CMYK and channels == 4:
         conversion, channels = colours.chained(conversion, colours.from_cmyk(metadata.icc, notes)), 3
-        profile = colours.srgb_profile()
-        metadata = md.with_profile(
-            metadata, profile, [b for b in metadata.blocks if b[0] != b"colr"] + [_colr(profile)]
-        )
+        srgb = colours.srgb_profile()
+        metadata = md.with_profile(metadata, srgb, [_colr(srgb), *(b for b in kept if b[0] != b"colr")])
 
     def decode() -> NDArray[Any]:
         pixels: NDArray[Any] = imagecodecs.jpeg2k_decode(data)

@@ -15,7 +15,7 @@ from tifffile import PHOTOMETRIC, TIFF, TiffFile, TiffPage
 from manuscript_restore.archive import colours, tiff_tags
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.page import Page, TiffLayout, WholePage
-from manuscript_restore.archive.tiff_rows import JPEG, PLAIN, StreamedPage, is_plain
+from manuscript_restore.archive.tiff_rows import JPEG, PLAIN, StreamedPage, bytes_at, is_plain
 from manuscript_restore.errors import UserError
 
 MAX_SEGMENT_BYTES = 1_500_000_000
@@ -102,6 +102,7 @@ def _check_kind(page: TiffPage, name: str) -> None:
         or page.imagedepth != 1
         or not num_colours <= page.samplesperpixel <= num_colours + 1
         or (lab and (page.compression == JPEG or bits not in (8, 16)))
+        or (page.is_subsampled and page.compression == PLAIN)
         or (photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1)
     ):
         kind = f"{PHOTOMETRIC(photometric).name}, {bits} bits, {page.samplesperpixel} samples"
@@ -115,7 +116,12 @@ def _check_kind(page: TiffPage, name: str) -> None:
 
 def _check_segments(page: TiffPage, name: str) -> None:
     """Refuse files that end before their last strip or tile, and those too large to decode."""
-    if page.compression == _OLD_JPEG:  # which may have one stream for all strips; libtiff finds its way
+    if page.compression == _OLD_JPEG:  # of which libtiff alone knows what the strips are
+        first = min(page.dataoffsets)
+        if b"\xff\xd9" not in bytes_at(
+            page, first, max(map(int.__add__, page.dataoffsets, page.databytecounts)) - first
+        ):
+            raise ValueError("the file ends early")
         return
     width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     planes = page.samplesperpixel if page.planarconfig == 2 else 1

@@ -80,7 +80,7 @@ def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
             strip, above = divmod(row, page.rowsperstrip)
             num_rows = min(top + len(samples) - row, page.rowsperstrip - above)
             offset = page.dataoffsets[plane * num_strips + strip] + above * per_row * dtype.itemsize
-            data = _bytes_at(page, offset, num_rows * per_row * dtype.itemsize)
+            data = bytes_at(page, offset, num_rows * per_row * dtype.itemsize)
             values = np.frombuffer(data, dtype).reshape(num_rows, samples.shape[1], -1)
             samples[row - top : row - top + num_rows, :, plane : plane + values.shape[2]] = values
             row += num_rows
@@ -94,7 +94,7 @@ def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
     first = top // length * across
     for plane in range(planes):
         for index in range(plane * num_segments + first, plane * num_segments + first + across):
-            data = _bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
+            data = bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
             if page.compression == JPEG and b"\xff\xd9" not in data:  # libjpeg would fill up with grey
                 raise ValueError("a strip ends early")
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
@@ -106,7 +106,12 @@ def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
             part[:] = decoded[0, : part.shape[0], : part.shape[1]]
 
 
-def _bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
+def bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
+    """Read bytes of a page's file, which threads may share.
+
+    Raises:
+        ValueError: The file ends early.
+    """
     file = page.parent.filehandle
     with file.lock:
         file.seek(offset)

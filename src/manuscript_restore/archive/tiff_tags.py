@@ -12,11 +12,14 @@ from manuscript_restore.archive.metadata import Metadata
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _LAYERS, _SUB_IFDS = 37724, 330
 _STRUCTURE = {
-    *range(254, 260), 262, 263, 264, 265, 266, 273, *range(277, 282), 284, *range(288, 294), 301, 317,
+    *range(254, 260), 262, 263, 264, 265, 266, 273, *range(277, 282), 284, *range(288, 294), 317,
     *range(320, 326), 326, 327, 328, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, *range(512, 522),
     529, 530, 531, 532, 559, 32995, 32996, 32997, 32998,
 }  # fmt: skip
 """Tags about the storage of the pixels, which the writer makes anew."""
+
+_OF_COLOURS = {301, 318, 319}
+"""Transfer function, white point and primaries: true of the colours as they were stored."""
 
 _SEPARATE = {XMP, IPTC, PHOTOSHOP, ICC}
 
@@ -65,9 +68,11 @@ def read(page: TiffPage, notes: list[str]) -> Metadata:
     for tag, what in ((_LAYERS, "Photoshop's layers"), (_SUB_IFDS, "reduced copies of the page")):
         if directory.entries.pop(tag, None):
             notes.append(f"{what} could not be kept: they would show the page as it was")
-    for tag in [tag for tag, entry in directory.entries.items() if tag in _STRUCTURE or entry.kind in (13, 18)]:
+    as_stored = page.bitspersample in (8, 16) and page.photometric in (1, 2)  # grey or RGB
+    structure = _STRUCTURE if as_stored else _STRUCTURE | _OF_COLOURS
+    for tag in [tag for tag, entry in directory.entries.items() if tag in structure or entry.kind in (13, 18)]:
         del directory.entries[tag]
-        if tag not in _STRUCTURE:
+        if tag not in structure:
             notes.append(f"tag {tag} could not be kept: it points to a directory of an unknown kind")
     ifd.note_lost(directory, notes)
     described = ifd.Directory(order, dict(directory.entries), directory.below)

@@ -25,11 +25,16 @@ def write_document(
 ) -> list[str]:
     """Write pages with their metadata, whole or not at all; arguments and errors as `write_pages`."""
     with whole_file(path) as unfinished:
-        return write_pages(unfinished, pages, format=format, quality=quality)
+        return write_pages(unfinished, pages, format=format, quality=quality, name=str(path))
 
 
 def write_pages(
-    path: Path, pages: Sequence[tuple[PageDescription, Iterable[Pixels]]], *, format: str, quality: int = 95
+    path: Path,
+    pages: Sequence[tuple[PageDescription, Iterable[Pixels]]],
+    *,
+    format: str,
+    quality: int = 95,
+    name: str,
 ) -> list[str]:
     """Write pages with their metadata; a page of the same format keeps its blocks byte for byte.
 
@@ -40,6 +45,7 @@ def write_pages(
         pages: Each page's description with its rows from the top downwards, in blocks of any height.
         format: ``"JPEG"``, ``"PNG"``, ``"TIFF"``, ``"WEBP"`` or ``"JPEG2000"``.
         quality: Of JPEG and WebP, 1–100; 100 is WebP without loss. The other formats lose nothing.
+        name: What messages call the file.
 
     Returns:
         Notes on what the format could not hold.
@@ -52,15 +58,14 @@ def write_pages(
         tiff_writer.write(path, pages, notes)
         return list(dict.fromkeys(notes))  # pages alike say the same
     if len(pages) != 1:
-        raise UserError(f"{path}: {format} holds one page, not {len(pages)}; write TIFF")
+        raise UserError(f"{name}: {format} holds one page, not {len(pages)}; write TIFF")
     page, blocks = pages[0]
     limit = _MAX_SIDES[format]
     if max(page.height, page.width) > limit:
         raise UserError(
-            f"{path}: {page.width}×{page.height} pixels are too many for {format} ({limit} a side); write TIFF"
+            f"{name}: {page.width}×{page.height} pixels are too many for {format} ({limit} a side); write TIFF"
         )
-    pixels = _fitted(whole(page, blocks), format, notes)
-    path.write_bytes(_encoded(page, pixels, format, quality, notes))
+    path.write_bytes(_encoded(page, _fitted(whole(page, blocks), format, notes), format, quality, notes))
     return notes
 
 

@@ -45,13 +45,10 @@ def _take_ink(pages: list[Tensor], share: Tensor) -> None:
         share: (b, 1, h, w) in [0, 1], of the ink that goes; scaled up to the pages.
     """
     for page, each in zip(pages, share, strict=True):
-        # A copy, since gradients need what the page was.
-        before = page.detach().clone()
+        before = page.detach()
         support = find_support(before)
         gone = scale_to(each[None], page.shape[-2:])[0] * find_ink(before, support)
-        page *= 1 - gone
-        page += gone * support
-        page.clamp_(0, 1)
+        page.lerp_(support.to(page.dtype), gone.to(page.dtype))
 
 
 class InkFading(Degradation):

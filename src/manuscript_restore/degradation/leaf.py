@@ -35,20 +35,20 @@ class LeafFibres(Degradation):
         """Streak in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
         upright = grid.height > grid.width
-        streaks = []
-        for seed, pitch in zip(seeds, params["pitch"].tolist(), strict=True):
-            ribs = 1 / max(pitch, 2e-3)
+        # Pitches in thirds of an octave: pages that share one are drawn at once.
+        ribs = 2 ** ((1 / params["pitch"].clamp(min=2e-3)).log2() * 3).round().div(3)
+        streaks = torch.zeros(len(seeds), 1, grid.rows, grid.columns, device=grid.device)
+        for pitch in set(ribs.tolist()):
+            alike = ribs == pitch
             layers = (
-                (0.50, 1.5, 2 * ribs),
-                (0.35, 0.7, ribs / 3),
-                (0.20, 2 * ribs, ribs),
+                (0.50, 1.5, 2 * pitch),
+                (0.35, 0.7, pitch / 3),
+                (0.20, 2 * pitch, pitch),
             )  # the last: cross-grain
-            parts = [
-                share * (grid.noise(seed[None], (along, over) if upright else (over, along), layer=i) - 0.5)
-                for i, (share, along, over) in enumerate(layers)
-            ]
-            streaks.append(sum(parts[1:], parts[0]))
-        field = self.bend(grid, torch.cat(streaks), seeds, upright)
+            for i, (share, along, over) in enumerate(layers):
+                bumps = (along, over) if upright else (over, along)
+                streaks[alike] += share * (grid.noise(seeds[alike], bumps, layer=i) - 0.5)
+        field = self.bend(grid, streaks, seeds, upright)
         field = field * (0.4 + 1.2 * grid.noise(seeds, 3, octaves=2, layer=3)).clamp(0.2, 1.6)
         depth = column(severity * params["strength"], field)
         dirty = (depth * (-0.25 - field) * 4).clamp(0, 0.8)

@@ -158,7 +158,9 @@ class Job:
                         (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
                     ]
                     image_format = FORMATS[task.target.suffix.lower()]
-                    notes = write_pages(unfinished, pages, format=image_format, quality=self.output.quality)
+                    notes = write_pages(
+                        unfinished, pages, format=image_format, quality=self.output.quality, name=str(task.target)
+                    )
                     outcome = self._outcome(task, document, evidence, started)
                     self._write_evidence(outcome, evidence)
                     if self.output.sidecar:
