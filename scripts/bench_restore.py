@@ -100,8 +100,10 @@ def measured(command: list[str], megapixels: float, time_limit_s: float) -> str:
         seconds = time.perf_counter() - started
         said.seek(0)
         words = said.read().decode(errors="replace")
+    if seconds > time_limit_s:
+        return f"stopped after {seconds:.0f} s | | "
     if status:
-        return f"{words.strip().splitlines()[-1:]} {os.waitstatus_to_exitcode(status)} after {seconds:.0f} s | | "
+        sys.exit(f"error: {' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}: {words.strip()}")
     alone = re.search(r"; ([\d.]+) s,", words)  # ours says how long it took after its imports
     without_start = f" ({alone[1]} after starting)" if alone else ""
     return f"{seconds:.1f}{without_start} | {megapixels / seconds:.2f} | {usage.ru_maxrss / 1024:.0f}"
