@@ -2,9 +2,9 @@
 
     python scripts/benchmark_quality.py --pages FOLDER --pairs FOLDER --model NAME=PATH [--model NAME=PATH …]
 
-PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in`` and
-their ink masks ``*_gt``. Writes an evaluation for each preset, for the masks and for generated pages with text below
---out, and ``table.md``, which joins them. docs/evaluation.md explains the scores.
+PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in``
+and their ink masks ``*_gt``. Writes an evaluation for each preset, for the masks and for generated pages with text
+below --out, and ``table.md``, which joins them. docs/evaluation.md explains the scores.
 """
 
 import argparse
@@ -54,7 +54,9 @@ def main() -> None:
             results["ink"] = run("ink", "tasks=[binarisation]", *folders, *endings)
         if options.text_pages:
             text = [f"text.num_pages={options.text_pages}", f"text.language={options.language}"]
-            results["text"] = run("text", "tasks=[text]", f"degradation={options.text_preset}", "no_harm=false", *text)
+            results["text"] = run(
+                "text", "tasks=[text]", f"degradation={options.text_preset}", "no_harm=false", *text
+            )
     except UserError as error:
         sys.exit(f"error: {error}")
     table = "\n".join(each.markdown() for each in tables(results, options.presets))
@@ -84,7 +86,9 @@ def parse() -> argparse.Namespace:
 def tables(results: Results, presets: list[str]) -> list[Table]:
     """The gains on held-out pages, then ink and text."""
     gains = ["psnr", "psnr_colour_fit", "ssim"]
-    made = [_table(f"{preset}: gain over the degraded page", results[preset], gains, gain=True) for preset in presets]
+    made = [
+        _table(f"{preset}: gain over the degraded page", results[preset], gains, gain=True) for preset in presets
+    ]
     clean = [_table("Clean pages, restored", results[presets[0]], ["no_harm_psnr"], gain=False)]
     for name, scores in (
         ("ink", ["sauvola/f_measure", "sauvola/pseudo_f_measure", "sauvola/drd", "otsu/f_measure"]),
@@ -100,7 +104,7 @@ def _table(title: str, summaries: list[Summary], scores: list[str], *, gain: boo
     methods = dict.fromkeys(s.method for s in summaries if s.score in scores and not (gain and s.method == "none"))
     rows = [[method, *(cells.get((method, score), "–") for score in scores)] for method in methods]
     counts = next(s for s in summaries if s.score in scores)
-    note = f"{counts.num_pairs} pairs of {counts.num_pages} manuscripts or pages; brackets: 95 % intervals over these."
+    note = f"{counts.num_pairs} pairs of {counts.num_pages} manuscripts or pages; in brackets 95 % intervals."
     if gain:
         inputs = {s.score: s.input_mean for s in summaries if s.score in scores}
         note += " Degraded: " + ", ".join(

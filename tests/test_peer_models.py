@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from manuscript_restore.config import config_dir
 from manuscript_restore.errors import UserError
 from manuscript_restore.models import MODELS, build_model
+from manuscript_restore.models.layers import LayerNorm2d
 from manuscript_restore.models.nafnet import NAFBlock
-from manuscript_restore.models.network import LayerNorm2d
 from manuscript_restore.models.restormer import ChannelSelfAttention
 from manuscript_restore.train import plain
 
@@ -142,7 +142,7 @@ def test_layer_norm_is_over_channels():
         ({"name": "nafnet", "decoder_blocks": [1]}, r"model\.decoder_blocks=\[1\]: must be 4 numbers"),
         ({"name": "restormer", "num_heads": [1, 2, 4, 5]}, "5 heads do not share 128 channels"),
         ({"name": "restormer", "num_blocks": [1, 0, 1, 1]}, "whole and at least 1"),
-        ({"name": "unet", "decoder": {}}, r"model\.decoder: unknown key; known keys: image_size, widths"),
+        ({"name": "unet", "decoder": {}}, r"model\.decoder: unknown key; known keys: colour_head"),
         ({"name": "gan"}, f"use one of {', '.join(MODELS)}"),
     ],
 )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from manuscript_restore.models.network import LayerNorm2d, RestorationNetwork, check_levels, residual_head
+from manuscript_restore.models.layers import LayerNorm2d, residual_head
+from manuscript_restore.models.network import RestorationNetwork, check_levels
 
 
 class SimpleGate(nn.Module):
@@ -71,6 +72,7 @@ class NAFNet(RestorationNetwork):
         encoder_blocks: Blocks at 1/1, 1/2, 1/4 and so on.
         middle_blocks: Blocks below them.
         decoder_blocks: Blocks at the same levels on the way up, from the coarsest.
+        colour_head: Correct the colours as a whole first; see `ColourHead`.
     """
 
     def __init__(
@@ -81,11 +83,12 @@ class NAFNet(RestorationNetwork):
         encoder_blocks: Sequence[int] = (1, 1, 1, 2),
         middle_blocks: int = 1,
         decoder_blocks: Sequence[int] = (1, 1, 1, 1),
+        colour_head: bool = False,
     ) -> None:
         encoder_blocks = check_levels("model.encoder_blocks", encoder_blocks, positive=False)
         count = len(encoder_blocks)
         decoder_blocks = check_levels("model.decoder_blocks", decoder_blocks, count=count, positive=False)
-        super().__init__(multiple=2**count, image_size=image_size)
+        super().__init__(multiple=2**count, image_size=image_size, colour_head=colour_head)
         widths = [width * 2**level for level in range(count + 1)]
         self.stem = nn.Conv2d(3, width, 3, padding=1)
         self.encoders = nn.ModuleList(

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.models.colour_head import ColourHead
 
 
 class RestorationNetwork(nn.Module):
@@ -15,21 +16,24 @@ class RestorationNetwork(nn.Module):
     Args:
         multiple: Sides that `restore` takes, in pixels.
         image_size: Side in pixels of the views that it is trained on.
+        colour_head: Let a `ColourHead` correct the colours first.
     """
 
-    def __init__(self, *, multiple: int, image_size: int) -> None:
+    def __init__(self, *, multiple: int, image_size: int, colour_head: bool = False) -> None:
         super().__init__()
+        self.colour = ColourHead() if colour_head else nn.Identity()
         self.multiple = multiple
         self.image_size = image_size
 
     def restore(self, padded: Tensor) -> Tensor:
-        """Restore (B, 3, H, W), H and W multiples of ``multiple``; the result is unbounded."""
+        """Restore (B, 3, H, W), H and W multiples of ``multiple``, near [0, 1]; the result is unbounded."""
         raise NotImplementedError
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch of pages or crops; the output is clamped to [0, 1]."""
         height, width = degraded.shape[-2:]
-        restored = self.restore(_pad_to_multiple(degraded, self.multiple))[..., :height, :width]
+        corrected = self.colour(_pad_to_multiple(degraded, self.multiple))
+        restored = self.restore(corrected)[..., :height, :width]
         clamped = restored.clamp(0, 1)
         if self.training:  # a plain clamp has no gradient outside [0, 1]: such pixels would never come back
             return restored + (clamped - restored).detach()
@@ -41,22 +45,6 @@ def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     height, width = images.shape[-2:]
     bottom, right = -height % multiple, -width % multiple
     return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of each pixel: (B, C, H, W) to the same shape."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x``."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-def residual_head(width: int) -> nn.Conv2d:
-    """A 3×3 convolution to RGB that starts at zero: with the input added, the network starts as the identity."""
-    head = nn.Conv2d(width, 3, 3, padding=1)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-    return head
 
 
 def check_levels(key: str, values: object, *, count: int | None = None, positive: bool = True) -> list[int]:

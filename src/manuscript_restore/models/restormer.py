@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.models.network import LayerNorm2d, RestorationNetwork, check_levels, residual_head
+from manuscript_restore.models.layers import LayerNorm2d, residual_head
+from manuscript_restore.models.network import RestorationNetwork, check_levels
 
 
 class ChannelSelfAttention(nn.Module):
@@ -88,6 +89,7 @@ class Restormer(RestorationNetwork):
         num_heads: Attention heads at each level.
         refinement_blocks: Blocks after the last upsampling.
         expansion: Hidden channels of the feed-forward, relative to the width.
+        colour_head: Correct the colours as a whole first; see `ColourHead`.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Restormer(RestorationNetwork):
         num_heads: Sequence[int] = (1, 2, 4, 8),
         refinement_blocks: int = 1,
         expansion: float = 2.66,
+        colour_head: bool = False,
     ) -> None:
         num_blocks = check_levels("model.num_blocks", num_blocks)
         num_heads = check_levels("model.num_heads", num_heads, count=len(num_blocks))
@@ -106,7 +109,7 @@ class Restormer(RestorationNetwork):
         for each, heads in zip(widths, num_heads, strict=True):
             if each % heads:
                 raise UserError(f"model.num_heads={num_heads}: {heads} heads do not share {each} channels evenly")
-        super().__init__(multiple=2 ** (len(num_blocks) - 1), image_size=image_size)
+        super().__init__(multiple=2 ** (len(num_blocks) - 1), image_size=image_size, colour_head=colour_head)
 
         def stage(level: int, number: int) -> nn.Sequential:
             return nn.Sequential(

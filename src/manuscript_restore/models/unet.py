@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from manuscript_restore.models.network import RestorationNetwork, check_levels, residual_head
+from manuscript_restore.models.layers import residual_head
+from manuscript_restore.models.network import RestorationNetwork, check_levels
 
 
 class UNet(RestorationNetwork):
@@ -18,11 +19,14 @@ class UNet(RestorationNetwork):
     Args:
         image_size: Side in pixels of the training views.
         widths: Channels at scales 1/1, 1/2, 1/4 and so on.
+        colour_head: Correct the colours as a whole first; see `ColourHead`.
     """
 
-    def __init__(self, *, image_size: int = 256, widths: Sequence[int] = (16, 32, 64, 128, 128)) -> None:
+    def __init__(
+        self, *, image_size: int = 256, widths: Sequence[int] = (16, 32, 64, 128, 128), colour_head: bool = False
+    ) -> None:
         widths = check_levels("model.widths", widths)
-        super().__init__(multiple=2 ** (len(widths) - 1), image_size=image_size)
+        super().__init__(multiple=2 ** (len(widths) - 1), image_size=image_size, colour_head=colour_head)
         pairs = list(pairwise(widths))
         self.stem = _double_conv(3, widths[0])
         self.downs = nn.ModuleList(nn.Conv2d(high, low, 2, stride=2) for high, low in pairs)

@@ -25,6 +25,7 @@ class ViTRestorer(RestorationNetwork):
         image_size: Size in pixels of the training views.
         encoder_weights: None, a timm checkpoint, or ``"hub"``; see `Encoder`.
         drop_path_rate: Stochastic depth rate of the encoder.
+        colour_head: Correct the colours as a whole first; see `ColourHead`.
 
     Raises:
         UserError: An unknown name or option.
@@ -38,6 +39,7 @@ class ViTRestorer(RestorationNetwork):
         image_size: int = 256,
         encoder_weights: str | None = None,
         drop_path_rate: float = 0.0,
+        colour_head: bool = False,
     ) -> None:
         options = dict(decoder)
         name = options.pop("name", None)
@@ -55,7 +57,7 @@ class ViTRestorer(RestorationNetwork):
             weights=encoder_weights,
             drop_path_rate=drop_path_rate,
         )
-        super().__init__(multiple=network.patch_size, image_size=image_size)
+        super().__init__(multiple=network.patch_size, image_size=image_size, colour_head=colour_head)
         self.encoder = network
         self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
 

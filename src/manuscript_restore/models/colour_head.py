@@ -1,0 +1,54 @@
+"""The colours of a page as a whole: what fading and yellowing took, judged from statistics."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manuscript_restore.models.layers import zero_init
+
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+POOL = 4
+"""Side in pixels of the means that the quantiles are taken of: noise and the shapes of letters stay out."""
+MAX_SIDE = 256
+"""Larger maps of means are thinned out: quantiles need no more."""
+
+
+class ColourHead(nn.Module):
+    """One gain and offset per picture and channel, from the quantiles of its colours and its roughness.
+
+    Damage of tone is global, and most of what can be known of it stands in the histogram: a small perceptron
+    learns it from a few thousand pictures, a network that looks at pixels needs far more. Starts as the identity.
+
+    Args:
+        width: Of the two hidden layers.
+    """
+
+    levels: Tensor
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(3 * len(LEVELS) + 3, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.GELU(),
+            zero_init(nn.Linear(width, 6)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Correct (B, 3, H, W) in [0, 1], H and W at least 4; the result is unbounded."""
+        log_gain, offset = self.mlp(self.statistics(images)).view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
+        corrected: Tensor = images * log_gain.exp() + offset
+        return corrected
+
+    @torch.no_grad()
+    def statistics(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, 30), of unit order: quantiles of the local means, mean departure from 3×3 means."""
+        images = images.float()  # in bf16 quantiles of dark pages would be coarse
+        means = F.avg_pool2d(images, POOL)
+        step = [-(-side // MAX_SIDE) for side in means.shape[-2:]]
+        quantiles = means[..., :: step[0], :: step[1]].flatten(2).quantile(self.levels, dim=2)  # (levels, b, 3)
+        colours = 4 * (quantiles.permute(1, 2, 0).flatten(1) - 0.5)
+        roughness = (images - F.avg_pool2d(images, 3, stride=1, padding=1)).abs().mean(dim=(2, 3))
+        return torch.cat([colours, 50 * roughness], dim=1)
