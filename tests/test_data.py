@@ -15,7 +15,7 @@ from manuscript_restore import images
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.cache import PageCache
-from manuscript_restore.data.datasets import FixedPairs, TrainingPages
+from manuscript_restore.data.datasets import FixedPairs, TrainingPages, fixed_pair
 from manuscript_restore.data.sampler import EpochSampler
 from manuscript_restore.data.sources import FolderSource, GeneratedSource, PageSource, split_by_name, stable_hash
 from manuscript_restore.data.views import Augment, View
@@ -433,6 +433,27 @@ def test_fixed_pairs_are_fixed(tmp_path, view):
     assert len(more) == 7
     assert {name: more[name] for name in expected} == expected
     assert pair_bytes(DataLoader(fixed_pairs(folder, view, seed=1), 4)) != expected | more
+
+
+class Sometimes(nn.Module):
+    """Damages a share of the pages."""
+
+    def __init__(self, percent: int) -> None:
+        super().__init__()
+        self.percent = percent
+
+    def forward(self, clean: torch.Tensor, *, seed: int) -> torch.Tensor:
+        return 1 - clean if seed % 100 < self.percent else clean
+
+
+def test_fixed_pairs_are_damaged_wherever_damage_can_be_drawn():
+    page = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    view = View("crop", 32)
+    for number in range(60):
+        clean, degraded = fixed_pair(page, f"page{number}", view, Sometimes(60), seed=0)
+        assert not torch.equal(clean, degraded)
+    clean, degraded = fixed_pair(page, "page", view, Sometimes(0), seed=0)
+    assert torch.equal(clean, degraded)
 
 
 def test_fixed_pairs_leave_bad_pages_out(tmp_path):

@@ -19,6 +19,10 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.images import from_array, to_float, to_uint8
 
 
+REDRAWS = 8
+"""Of the damage of a fixed pair that left the page as it was."""
+
+
 class TrainingPages(Dataset[dict[str, Any]]):
     """Augmented clean pages, each with the seed of its damage.
 
@@ -174,6 +178,9 @@ def fixed_pair(
 ) -> tuple[Tensor, Tensor]:
     """The view of a prepared page and its lasting damage, uint8 (3, H, W) each: a function of page, name, seed.
 
+    A view that the draw leaves undamaged is drawn again, `REDRAWS` times at most: the PSNR of equal pictures is
+    infinite, and a single such pair would outweigh all others in a mean.
+
     Args:
         page: uint8 (H, W, 3), as ``view.prepare`` gives it.
         name: Of the view, as `view_name` gives it.
@@ -182,9 +189,14 @@ def fixed_pair(
         seed: Another seed, another view and damage.
     """
     clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
-    with torch.no_grad():
-        degraded = degradation(to_float(clean[None]), seed=stable_hash("damage", seed, name))
-    return clean, to_uint8(degraded)[0]
+    degraded = clean
+    for attempt in range(1 + REDRAWS):
+        key = (name, attempt) if attempt else (name,)
+        with torch.no_grad():
+            degraded = to_uint8(degradation(to_float(clean[None]), seed=stable_hash("damage", seed, *key)))[0]
+        if not torch.equal(degraded, clean):
+            break
+    return clean, degraded
 
 
 def view_name(page: str, number: int) -> str:
