@@ -18,7 +18,6 @@ from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import from_array, to_float, to_uint8
 
-
 REDRAWS = 8
 """Of the damage of a fixed pair that left the page as it was."""
 
