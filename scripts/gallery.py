@@ -135,7 +135,11 @@ def main() -> None:
         row = (kind.__name__, strengths(kind, pages))
         sheet([row], header).save(args.out / f"{kind.__name__}.png")
         families.setdefault(kind.__module__.rpartition(".")[2], []).append(row)
-    presets = sorted(path.stem for path in Path(config_dir(), "degradation").glob("*.yaml") if path.stem != "none")
+    presets = sorted(
+        path.stem
+        for path in Path(config_dir(), "degradation").glob("*.yaml")
+        if path.stem not in ("none", "mixture")
+    )
     rows = []
     for name in presets:
         damaged, maps = preset_pictures(name, pages)

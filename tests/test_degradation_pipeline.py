@@ -16,6 +16,7 @@ from manuscript_restore.degradation import (
     Fading,
     GaussianBlur,
     GaussianNoise,
+    Mixture,
     Stains,
     YellowTint,
     params_from_json,
@@ -329,3 +330,31 @@ def test_cpu_and_cuda_give_the_same_picture(name, pages):
 def test_mistakes_are_explained(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_mixture_takes_each_batch_from_one_preset():
+    mixture = preset("mixture", "degradation.weights={reference: 3, paper: 1, palm_leaf: 0}")
+    pages = generated_pages(2)
+    presets = {name: preset(name) for name in ("reference", "paper", "palm_leaf")}
+    drawn = []
+    for seed in range(40):
+        degraded = mixture(pages, seed=seed)
+        drawn += [name for name, pipeline in presets.items() if torch.equal(pipeline(pages, seed=seed), degraded)]
+        assert len(drawn) == seed + 1
+    assert drawn.count("palm_leaf") == 0
+    assert 22 <= drawn.count("reference") <= 38  # 30 expected, σ 2.7
+    assert torch.equal(mixture(pages, seed=3), mixture(pages, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pipelines": {}}, "a weight above 0"),
+        ({"pipelines": {"a": DegradationPipeline(), "b": None}, "weights": {"a": 0}}, "a weight above 0"),
+        ({"pipelines": {"a": DegradationPipeline()}, "weights": {"a": -1}}, "none below 0"),
+        ({"pipelines": {"a": DegradationPipeline()}, "weights": {"z": 1}}, r"degradation\.weights\.z: no such"),
+    ],
+)
+def test_mistakes_in_a_mixture_are_explained(options, message):
+    with pytest.raises(UserError, match=message):
+        Mixture(**options)

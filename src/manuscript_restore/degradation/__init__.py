@@ -13,6 +13,7 @@ from manuscript_restore.degradation.light import CastShadow, ColourCast, Glare, 
 from manuscript_restore.degradation.liquids import OilSpots, WaterStains
 from manuscript_restore.degradation.mechanics import Cracks, Creases, FoldShadow, Scratches
 from manuscript_restore.degradation.missing import MissingCorners, RepairPatch, Tape, TornEdges
+from manuscript_restore.degradation.mixture import Mixture
 from manuscript_restore.degradation.noise import GaussianNoise, SaltAndPepper
 from manuscript_restore.degradation.pipeline import DegradationPipeline
 from manuscript_restore.degradation.record import params_from_json, params_to_json
@@ -48,6 +49,7 @@ __all__ = [
     "LowResolution",
     "Microfilm",
     "MissingCorners",
+    "Mixture",
     "MotionBlur",
     "Mould",
     "OilSpots",

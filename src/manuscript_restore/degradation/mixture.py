@@ -1,0 +1,44 @@
+"""Training on several presets at once."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from manuscript_restore.degradation.pipeline import DegradationPipeline
+from manuscript_restore.errors import UserError
+
+
+class Mixture(nn.Module):
+    """Damages each batch by one of several pipelines, drawn from the seed: (B, 3, H, W) in [0, 1] to the same.
+
+    Args:
+        pipelines: By name; None leaves one out.
+        weights: Of the draw, by the same names; a name without one has 1.
+
+    Raises:
+        UserError: No pipeline, an unknown name, or a weight that is negative; no weight above 0.
+    """
+
+    def __init__(
+        self, pipelines: Mapping[str, DegradationPipeline | None], weights: Mapping[str, float] | None = None
+    ) -> None:
+        super().__init__()
+        kept = {name: pipeline for name, pipeline in pipelines.items() if pipeline is not None}
+        weights = weights or {}
+        if unknown := weights.keys() - pipelines.keys():
+            raise UserError(
+                f"degradation.weights.{min(unknown)}: no such pipeline; there are {', '.join(pipelines) or 'none'}"
+            )
+        self.weights = torch.tensor([float(weights.get(name, 1.0)) for name in kept])
+        if not (self.weights >= 0).all() or not self.weights.sum() > 0:
+            raise UserError("degradation: a mixture needs a pipeline with a weight above 0, and none below 0")
+        self.pipelines = nn.ModuleDict(kept)
+
+    @torch.no_grad()
+    def forward(self, clean: Tensor, *, seed: int) -> Tensor:
+        """Damage a batch; the same pages and seed give the same result."""
+        generator = torch.Generator().manual_seed(seed)
+        chosen = int(torch.multinomial(self.weights, 1, generator=generator))
+        degraded: Tensor = list(self.pipelines.values())[chosen](clean, seed=seed)
+        return degraded
