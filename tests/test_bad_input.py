@@ -135,6 +135,7 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1: the cosine needs an end"),
         ("trainer.precision=half", "half"),
         ("ckpt_path=none.ckpt", "checkpoint none.ckpt: no such file"),
+        ("init_from=none.ckpt", "model none.ckpt: does not come with this package"),
     ],
 )
 def test_wrong_configuration(fails, override, message):
@@ -156,6 +157,7 @@ def test_checkpoints_that_do_not_fit(train, fails, tmp_path):
     shutil.copy(checkpoint, tmp_path / "mine.ckpt")
     printed = fails("ckpt_path=mine.ckpt", "decoder=reference")
     assert "ckpt_path=mine.ckpt: the checkpoint of another model" in printed
+    assert "init_from=mine.ckpt: weights of another model" in fails("init_from=mine.ckpt", "decoder=reference")
     assert "model.decoder" in printed
 
     (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:5000])

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
 from PIL import Image
 
-from manuscript_restore.checkpoint import load_model
+from manuscript_restore.checkpoint import export, load_model
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.images import quantize
 from manuscript_restore.metrics import psnr
@@ -96,6 +96,18 @@ def test_with_ema_the_averaged_weights_are_tested(train):
 @pytest.mark.parametrize("none", [("logger=[]",), ("callbacks=[]", "+trainer.enable_checkpointing=false")])
 def test_runs_without_loggers_or_callbacks(train, none):
     assert train(*QUICK, "trainer.max_epochs=1", *none)["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_training_starts_from_given_weights(smoke, train, tmp_path):
+    best = json.loads((smoke / "summary.json").read_text())["best_checkpoint"]
+    export(best, tmp_path / "released", name="mine", half=False)
+    still = ("loss.perceptual.weight=0", "trainer.max_epochs=1", "optimizer.lr=1e-12", "optimizer.min_lr=0")
+    for source in (best, tmp_path / "released"):
+        summary = train(*SMOKE, *still, f"init_from={source}")
+        left = load_model(summary["last_checkpoint"]).state_dict()
+        for name, weights in load_model(best).state_dict().items():
+            torch.testing.assert_close(left[name], weights, rtol=0, atol=1e-9)
 
 
 class StopAfter(Callback):

@@ -118,6 +118,41 @@ def find_released(name: str) -> Path:
     return folder
 
 
+def find_model(model: str) -> Path:
+    """The path as it is if there is something, else the folder of the model of that name in the package.
+
+    Raises:
+        UserError: Neither is there.
+    """
+    return Path(model) if Path(model).exists() else find_released(model)
+
+
+def start_from(network: nn.Module, model: str, *, key: str) -> None:
+    """Give a network the weights of a checkpoint or a released model of the same shape.
+
+    Args:
+        network: As `build_model` makes it.
+        model: Path or name.
+        key: Config key, for the message.
+
+    Raises:
+        UserError: The model is not there, or is of another shape.
+    """
+    weights = load_model(find_model(model)).state_dict()
+    own = network.state_dict()
+    wrong = [
+        name
+        for name in own | weights
+        if getattr(own.get(name), "shape", 0) != getattr(weights.get(name), "shape", 1)
+    ]
+    if wrong:
+        raise UserError(
+            f"{key}={model}: weights of another model ({len(wrong)} tensors differ, e.g. {wrong[0]}); "
+            "train with the model options of that model"
+        )
+    network.load_state_dict(weights)
+
+
 def identify(path: str | Path) -> ModelIdentity:
     """Name and hash of a training checkpoint or a released model."""
     path = Path(path)

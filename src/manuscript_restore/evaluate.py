@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from manuscript_restore.checkpoint import identify, load_model
+from manuscript_restore.checkpoint import find_model, identify, load_model
 from manuscript_restore.config import build, chosen, plain, run_command
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method, Model, measure, methods_of
@@ -90,7 +90,9 @@ def evaluate(
         return FolderPairs(**_folders(folders, truth), truth=truth, manuscript=manuscript, key=task)
 
     made = [make(task) for task in tasks]
-    loaded = {each: Model(TorchBackend(load_model(path), device=device)) for each, path in models.items()}
+    loaded = {
+        each: Model(TorchBackend(load_model(find_model(path)), device=device)) for each, path in models.items()
+    }
     settings = {each: dict(peer_settings.get(each, {})) for each in peers}
     if tune:
         held_out = tuning_pages(datamodule, split, pages)
@@ -109,7 +111,7 @@ def evaluate(
     record = {
         "name": name,
         "version": version("manuscript-restore"),
-        "models": {key: {"path": str(p), "sha256": identify(p).sha256} for key, p in models.items()},
+        "models": {key: {"path": str(p), "sha256": identify(find_model(p)).sha256} for key, p in models.items()},
         "peers": settings,
         "tuned_on": tune,
         "data": plain(data),

@@ -66,6 +66,7 @@ def restore(
         suffix = _suffix(format)
         maps = {"change": change_map, "confidence": confidence_map, "comparison": comparison}
         # Here, so that --help does not wait for PyTorch.
+        from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
         from manuscript_restore.inference.plan import plan
@@ -74,8 +75,9 @@ def restore(
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
         tasks = plan(inputs, out, suffix=suffix)
-        load = Restorer.from_checkpoint if Path(model).exists() else Restorer.from_pretrained
-        restorer = load(model, device=device, precision=precision, compile=compile, settings=settings)
+        restorer = Restorer.from_checkpoint(
+            find_model(model), device=device, precision=precision, compile=compile, settings=settings
+        )
         folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
         with alone_in(folder):
             progress = PageProgress(tasks)

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from manuscript_restore.checkpoint import check_same_model, read_checkpoint
+from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
 from manuscript_restore.config import build, chosen, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.loggers import build_logger, release
@@ -35,6 +35,7 @@ def train(
     name: str,
     seed: int,
     ckpt_path: str | None,
+    init_from: str | None,
     test: bool,
     output_dir: str,
     data: DictConfig,
@@ -76,6 +77,8 @@ def train(
     if test:
         datamodule.setup("test")  # now: a mistake in the folder should not show after hours of training
     net = build(module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed)
+    if init_from is not None:
+        start_from(net.model, init_from, key="init_from")
     loggers = [build_logger(section, f"logger.{key}") for key, section in chosen(logger)]
     run = build(
         trainer,
