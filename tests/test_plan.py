@@ -47,6 +47,7 @@ def test_patterns_are_mirrored_from_their_first_wildcard() -> None:
 def test_files_are_put_into_the_folder() -> None:
     assert targets(["x.png", "scans/b/2.jpg"]) == {"x.png": "out/x.png", "scans/b/2.jpg": "out/2.jpg"}
     assert targets(["x.png"], out="restored.tif") == {"x.png": "restored.tif"}
+    assert targets(["x.png"], out="restored.TIFF", suffix=".tif") == {"x.png": "restored.TIFF"}
     assert targets(["x.png", "x.png"]) == {"x.png": "out/x.png"}  # named twice, restored once
     assert targets(["gone.png"]) == {"gone.png": "out/gone.png"}  # reported when it is read
 
@@ -54,7 +55,8 @@ def test_files_are_put_into_the_folder() -> None:
 def test_results_are_no_inputs(scans: Path) -> None:
     (scans / "scans/out").mkdir()
     (scans / "scans/out/a.TIF").write_bytes(b"x")
-    assert set(targets(["scans"], out="scans/out")) == {"scans/a.TIF", "scans/b/2.jpg", "scans/b/10.jpg"}
+    for name in ("scans", "scans/*", "scans/**/*"):
+        assert set(targets([name], out="scans/out")) == {"scans/a.TIF", "scans/b/2.jpg", "scans/b/10.jpg"}
     assert set(targets(["scans/b"], out=".")) == {"scans/b/2.jpg", "scans/b/10.jpg"}
 
 
@@ -83,6 +85,7 @@ def test_a_link_to_an_input_is_no_output(scans: Path) -> None:
         (["empty*"], "out", {}, "no images there"),
         (["scans/notes.txt"], "out", {}, "unknown suffix '.txt'"),
         (["scans/b/2.jpg", "other/2.jpg"], "out", {}, "would both be restored into"),
+        (["x.png", "other/x.flagged.png"], "out", {}, r"into out.x\.flagged\.png"),
         (["x.png"], "y.tif", {"suffix": ".jpg"}, "is not the format"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from manuscript_restore import images
+from manuscript_restore.archive import open_document
 from manuscript_restore.checkpoint import identify
 from manuscript_restore.cli import app
 from manuscript_restore.inference import Restorer
-from manuscript_restore.inference.job import alone_in
+from manuscript_restore.inference import job as job_module
+from manuscript_restore.inference.job import Job, Output, alone_in
+from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
 
 
@@ -145,6 +149,18 @@ def test_a_tiff_of_several_pages_stays_one(tmp_path: Path, model: Path) -> None:
     assert files(tmp_path / "other") == []
 
 
+def test_pages_are_let_go_one_by_one(tmp_path: Path, model: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "book.tif", np.zeros((4, 20, 30, 3), np.uint8), photometric="rgb", compression="lzw"
+    )
+    job = Job(Restorer.from_checkpoint(model, device="cpu"), Output())
+    with open_document(tmp_path / "book.tif") as document, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("manuscript_restore.inference.job.open_document", lambda _: nullcontext(document))
+        (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out")
+        assert job.restore(task).status == "restored"
+        assert not any(page._bands for page in document.pages)
+
+
 def test_sixteen_bits_stay_sixteen(tmp_path: Path, model: Path) -> None:
     ramp = np.linspace(0, 65535, 120 * 150 * 3).reshape(120, 150, 3).astype(np.uint16)
     tifffile.imwrite(tmp_path / "deep.tif", ramp, photometric="rgb")
@@ -154,6 +170,41 @@ def test_sixteen_bits_stay_sixteen(tmp_path: Path, model: Path) -> None:
     restored = tifffile.imread(tmp_path / "out.tif")
     assert restored.dtype == np.uint16
     assert len(np.unique(restored)) > 10_000  # not 8 bits in a wider coat
+
+
+def test_overwriting_leaves_no_page_under_two_names(scans: Path, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "out"
+    for limit, expected in ((0.01, "1.flagged.png"), (100, "1.png"), (0.01, "1.flagged.png")):
+        run(scans / "1.png", "-o", out, "--max-change", limit, "--overwrite", model=model)
+        assert files(out) == [expected]
+
+
+def test_a_fault_of_a_library_is_one_pages(
+    scans: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = job_module.write_pages
+
+    def broken(path: Path, *arguments, name: str, **options) -> list[str]:
+        if name.endswith("10.jpg"):
+            raise RuntimeError("can't allocate memory")
+        return write(path, *arguments, name=name, **options)
+
+    monkeypatch.setattr(job_module, "write_pages", broken)
+    result = run(scans, "-o", tmp_path / "out", model=model)
+    assert result.exit_code == 1
+    assert "2 restored, 1 failed" in result.stdout
+    assert "RuntimeError: can't allocate memory" in " ".join(result.stderr.split())
+    assert files(tmp_path / "out") == ["1.png", "leaves/2.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
+def test_names_that_are_not_utf8(scans: Path, tmp_path: Path, model: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    (scans / "1.png").rename(scans / name)
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    assert run(scans / name, "-o", out, "--sidecar", "--report", report, model=model).exit_code == 0
+    assert json.loads((out / f"{name}.json").read_text())["input"]["file"] == name
+    assert json.loads(report.read_text())[0]["input"] == str(scans / name)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "webp"])

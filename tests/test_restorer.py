@@ -1,5 +1,6 @@
 """The restorer as a function of a picture: types, sizes, settings, evidence."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_palettes_become_rgb() -> None:
     assert restorer().restore(picture).mode == "RGB"
 
 
+@pytest.mark.parametrize(("dtype", "value"), [(np.int32, 65535 * 2 // 5), (np.float32, 0.4)])
+def test_grey_of_32_bits_becomes_rgb(dtype: type, value: float) -> None:
+    restored = restorer().restore(Image.fromarray(np.full((20, 20), value, dtype)))
+    np.testing.assert_array_equal(np.asarray(restored), np.full((20, 20, 3), 102))
+
+
+def test_either_byte_order_will_do() -> None:
+    array = np.random.default_rng(0).integers(0, 2**16, (70, 90)).astype(">u2")
+    restored = restorer().restore(array)
+    assert restored.dtype == array.dtype
+    np.testing.assert_array_equal(restored, array)
+    picture = Image.fromarray(array)
+    assert picture.mode == "I;16B"
+    np.testing.assert_array_equal(np.asarray(restorer().restore(picture)), array)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(70, 100), (70, 100, 1), (70, 100, 3), (1, 1, 3), (5, 200, 4)])
 def test_arrays_keep_shape_and_type(dtype: type, shape: tuple[int, ...]) -> None:
@@ -97,11 +114,21 @@ def test_tensors_keep_shape_and_type(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "image",
     [torch.rand(1, 3, 8, 8), torch.rand(5, 8, 8), torch.rand(3, 0, 8), torch.zeros(3, 8, 8, dtype=torch.int64),
-     np.zeros((2, 2, 2, 2)), np.zeros((4, 4), np.int32), np.zeros((4, 4), bool)],
+     np.zeros((2, 2, 2, 2)), np.zeros((4, 4), np.int32), np.zeros((4, 4), bool), np.zeros((4, 4), np.longdouble)],
 )  # fmt: skip
 def test_other_shapes_and_types_are_refused(image) -> None:
     with pytest.raises(UserError, match="must be"):
         restorer().restore(image)
+
+
+@pytest.mark.parametrize("image", [torch.rand(8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)])
+def test_evidence_refuses_them_too(image: Tensor) -> None:
+    with pytest.raises(UserError, match=r"must be|takes float"):
+        restorer().restore_with_evidence(image)
+
+
+def test_no_graph_is_built() -> None:
+    assert not restorer().restore(page(3, 70, 90).requires_grad_()).requires_grad
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -280,11 +307,28 @@ def test_damaged_models_are_named(checkpoint: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("vit_tiny", "vit_small"))
     with pytest.raises(UserError, match="not those of the model"):
         load_model(folder)
+    config.write_text(json.dumps({"name": "trial", "model": {"encoder": 3}}))
+    with pytest.raises(UserError, match="description of the model is damaged"):
+        load_model(folder)
     config.write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
         load_model(folder)
     with pytest.raises(UserError, match="does not come with this package"):
         Restorer.from_pretrained("nonesuch")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"hyper_parameters": {"model": {}}}, {"hyper_parameters": None, "state_dict": {}},
+     {"hyper_parameters": {"model": 3}, "state_dict": {}}, [1]],
+)  # fmt: skip
+def test_files_that_are_no_checkpoints_are_named(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.ckpt")
+    with pytest.raises(UserError, match=r"odd\.ckpt: not a training checkpoint"):
+        load_model(tmp_path / "odd.ckpt")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(UserError, match=r"notes\.txt: damaged, or not a training checkpoint"):
+        load_model(tmp_path / "notes.txt")
 
 
 @pytest.mark.parametrize(
@@ -329,6 +373,7 @@ def test_a_gpu_restores_as_the_cpu(checkpoint: Path) -> None:
     for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05)):
         on_gpu = Restorer.from_checkpoint(checkpoint, device="cuda", precision=precision).restore(image)
         torch.testing.assert_close(on_gpu, on_cpu, atol=tolerance, rtol=0)
+    assert Restorer.from_checkpoint(checkpoint, device="cuda").restore(image.cuda()).is_cuda
 
 
 def test_tiles_do_not_show_as_patches() -> None:

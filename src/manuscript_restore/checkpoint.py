@@ -5,7 +5,6 @@ Neither can run code: checkpoints are read with ``weights_only=True``, safetenso
 
 import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,10 @@ def load_model(path: str | Path) -> nn.Module:
         checkpoint = read_checkpoint(path)
         options = checkpoint["hyper_parameters"]["model"]
         state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    model = build_model({**options, "encoder_weights": None} if "encoder_weights" in options else options)
+    try:
+        model = build_model({**options, "encoder_weights": None} if "encoder_weights" in options else options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: the description of the model is damaged ({error})") from error
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -65,12 +67,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise UserError(f"checkpoint {path}: no such file; trainings write theirs to outputs/…/checkpoints/")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever the broken bytes lead to
         raise UserError(f"checkpoint {path}: damaged, or not a training checkpoint") from error
-    if not isinstance(checkpoint, dict) or "model" not in checkpoint.get("hyper_parameters", {}):
-        raise UserError(f"checkpoint {path}: not a training checkpoint of manuscript_restore")
-    return checkpoint
+    match checkpoint:
+        case {"hyper_parameters": {"model": {}}, "state_dict": {}}:  # in patterns {} is any mapping
+            return dict(checkpoint)
+    raise UserError(f"checkpoint {path}: not a training checkpoint of manuscript_restore")
 
 
 def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True) -> None:

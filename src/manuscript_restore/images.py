@@ -66,7 +66,7 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.uint8]:
         try:
             with Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
                 _check_size(name, *image.size)
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(ImageOps.exif_transpose(image))
         except UserError:
             raise
         except UnidentifiedImageError as error:
@@ -85,7 +85,8 @@ def _check_size(name: str, width: int, height: int) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Any Pillow image as a uint8 array (H, W, 3), as `read` gives it but for the orientation."""
     if image.mode.startswith("I;16"):
         return _grey(np.asarray(image).astype(np.float32), full_scale=65535)
     if image.mode in ("I", "F"):

@@ -164,7 +164,8 @@ def _write_report(path: Path, outcomes: "list[Outcome]") -> None:
         for outcome in sorted(outcomes, key=lambda outcome: str(outcome.task.source))
     ]
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(pages, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(pages, ensure_ascii=False, indent=1) + "\n"
+        unfinished.write_text(text, "utf-8", "backslashreplace")  # names that are not UTF-8, as JSON allows
 
 
 def main() -> None:

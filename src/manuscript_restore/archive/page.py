@@ -65,6 +65,10 @@ class Page(PageDescription, ABC):
             UserError: The file is truncated or damaged.
         """
 
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of the rows that are held; they are decoded again when they are asked for."""
+
 
 @dataclass(frozen=True)
 class WholePage(Page):
@@ -82,6 +86,10 @@ class WholePage(Page):
     def rows(self, top: int, bottom: int) -> Pixels:
         """Rows of the decoded page; a view of it."""
         return self._pixels[top:bottom]
+
+    def release(self) -> None:
+        """Let go of the decoded page."""
+        self.__dict__.pop("_pixels", None)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,10 @@ class StreamedPage(Page):
             rows[first - top : last - top] = self._bands[number][first - start : last - start]
         return rows
 
+    def release(self) -> None:
+        """Let go of the bands that the last call read."""
+        self._bands.clear()
+
     def _band(self, top: int, bottom: int) -> NDArray[Any]:
         shape = (bottom - top, self.width, int(self.source.samplesperpixel))
         samples = np.empty(shape, self.source.dtype)

@@ -76,7 +76,7 @@ class Outcome:
     @property
     def written(self) -> Path:
         """The file that it was restored into."""
-        return flagged_name(self.task.target) if self.status == "flagged" else self.task.target
+        return self.task.flagged if self.status == "flagged" else self.task.target
 
 
 class _FlaggedError(Exception):
@@ -88,11 +88,6 @@ class _FlaggedError(Exception):
 
 class _StoppedError(Exception):
     """The job was stopped in the middle of a page."""
-
-
-def flagged_name(target: Path) -> Path:
-    """Where a page goes that changed beyond the limit: ``page.flagged.jpg``."""
-    return target.with_name(f"{target.stem}.flagged{target.suffix}")
 
 
 def beside(target: Path, what: str) -> Path:
@@ -137,7 +132,7 @@ class Job:
     def restore(self, task: Task) -> Outcome:
         """Restore one file; every fault becomes an outcome."""
         if not self.output.overwrite:
-            for target, status in ((task.target, "skipped"), (flagged_name(task.target), "flagged")):
+            for target, status in ((task.target, "skipped"), (task.flagged, "flagged")):
                 if target.exists():
                     return Outcome(task, status, f"{target} is there already")
         try:
@@ -146,6 +141,10 @@ class Job:
             return Outcome(task, "failed", str(error))
         except MemoryError:
             return Outcome(task, "failed", f"{task.source}: needs more memory than there is; use jobs=1")
+        except _StoppedError:
+            raise
+        except Exception as error:  # of a library or of the device; the other pages go on
+            return Outcome(task, "failed", f"{task.source}: {type(error).__name__}: {error}")
 
     def _restore(self, task: Task) -> Outcome:
         started = time.perf_counter()
@@ -170,6 +169,8 @@ class Job:
                         raise _FlaggedError(outcome)
             except _FlaggedError as flagged:
                 outcome = flagged.outcome
+        if self.output.overwrite:  # what an earlier run left under the other name is replaced as well
+            (task.target if outcome.status == "flagged" else task.flagged).unlink(missing_ok=True)
         return outcome
 
     def _turn(self, document: Document) -> contextlib.AbstractContextManager[Any]:
@@ -195,6 +196,7 @@ class Job:
             if self._on_progress:
                 self._on_progress(task, (number + done) / len(document.pages))
             yield written.transpose(1, 2, 0)
+        page.release()
 
     def _outcome(self, task: Task, document: Document, evidence: Sequence[Evidence], started: float) -> Outcome:
         pages: list[dict[str, Any]] = [
@@ -231,7 +233,9 @@ class Job:
             flagged=outcome.reason or None,
         )
         with whole_file(beside(outcome.written, "json")) as sidecar:
-            sidecar.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+            # Names that are not UTF-8 are escaped, as JSON allows.
+            text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+            sidecar.write_text(text, "utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,11 @@ class Task:
 
     source: Path
     target: Path
+
+    @property
+    def flagged(self) -> Path:
+        """Where it goes if it changed beyond the limit: ``page.flagged.jpg``."""
+        return self.target.with_name(f"{self.target.stem}.flagged{self.target.suffix}")
 
 
 def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> list[Task]:
@@ -40,7 +45,7 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
         raise UserError(f"{', '.join(inputs)}: no images there; looked for {', '.join(FORMATS)}")
     single_file = len(sources) == 1 and len(inputs) == 1 and Path(inputs[0]).is_file()
     if single_file and out.suffix.lower() in FORMATS and not out.is_dir():
-        if suffix and out.suffix.lower() != suffix:
+        if suffix and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
             raise UserError(f"output {out}: its suffix is not the format {suffix}; leave one of the two out")
         tasks = [Task(sources[0][0], out)]
     else:
@@ -56,37 +61,42 @@ def _find(name: str, out: Path) -> Iterator[tuple[Path, Path]]:
     """(file, its place below the output folder) of everything that an argument names."""
     path = Path(name)
     if path.is_dir():
-        written, root = _real(out), _real(path)
-        below = written != root and written.is_relative_to(root)
-        for file in walk(path):
-            if below and _real(file).is_relative_to(written):
-                continue  # what an earlier run wrote is no input
-            if file.suffix.lower() in FORMATS:
-                yield file, file.relative_to(path)
+        yield from _below(path, [path], out)
     elif glob.has_magic(name) and not path.exists():
         parts = path.parts
         fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         base = Path(*parts[:fixed])
-        for match in base.glob(str(Path(*parts[fixed:]))):
-            for file in walk(match) if match.is_dir() else [match]:
-                place = file.relative_to(base)
-                if file.suffix.lower() in FORMATS and not any(part.startswith(".") for part in place.parts):
-                    yield file, place
+        yield from _below(base, base.glob(str(Path(*parts[fixed:]))), out)
     elif path.suffix.lower() in FORMATS or not path.exists():
         yield path, Path(path.name)  # one that is missing is reported with the others that fail
     else:
         raise UserError(f"{name}: unknown suffix {path.suffix!r}; name it as what it is: {', '.join(FORMATS)}")
 
 
+def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """(file, its place below ``base``) of the images among some files and folders that lie there."""
+    written, root = _real(out), _real(base)
+    inside = written != root and written.is_relative_to(root)
+    for match in matches:
+        for file in walk(match) if match.is_dir() else [match]:
+            place = file.relative_to(base)
+            hidden = any(part.startswith(".") for part in place.parts)
+            if hidden or file.suffix.lower() not in FORMATS:
+                continue
+            if not (inside and _real(file).is_relative_to(written)):  # what an earlier run wrote is no input
+                yield file, place
+
+
 def _check(tasks: Sequence[Task]) -> None:
     targets: dict[Path, Path] = {}
     for task in tasks:
-        other = targets.setdefault(task.target, task.source)
-        if other != task.source:
-            raise UserError(
-                f"{task.source} and {other} would both be restored into {task.target}; "
-                "restore them into two folders, or keep their formats"
-            )
+        for target in (task.target, task.flagged):
+            other = targets.setdefault(target, task.source)
+            if other != task.source:
+                raise UserError(
+                    f"{task.source} and {other} would both be restored into {target}; "
+                    "restore them into two folders, or keep their formats"
+                )
     inputs = {_real(task.source) for task in tasks}
     for task in tasks:
         if _real(task.target) in inputs or (task.target.exists() and _same(task.target, task.source)):

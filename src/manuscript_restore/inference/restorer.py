@@ -14,6 +14,7 @@ from torch import Tensor
 from manuscript_restore.checkpoint import ModelIdentity, find_released, identify, load_model
 from manuscript_restore.colour import keep_support_colour, to_grey
 from manuscript_restore.errors import UserError
+from manuscript_restore.images import to_rgb
 from manuscript_restore.inference.backends import Backend, TorchBackend
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
@@ -134,8 +135,8 @@ class Restorer:
 
         Args:
             image: A Pillow image (modes L, LA, RGB, RGBA and I;16; others become RGB), an array (H, W) or
-                (H, W, C) of uint8, uint16 or float in [0, 1], or a tensor (C, H, W) of uint8 or float in
-                [0, 1]; C is 1 (grey), 2 (grey, alpha), 3 or 4 (RGB, alpha). Alpha is left as it is.
+                (H, W, C) or a tensor (C, H, W) on any device, of uint8, uint16 or float in [0, 1]; C is
+                1 (grey), 2 (grey, alpha), 3 or 4 (RGB, alpha). Alpha is left as it is.
 
         Raises:
             UserError: Another shape or type.
@@ -153,7 +154,11 @@ class Restorer:
         """Restore a float tensor (3, H, W) in [0, 1] and say where, how much and how surely it changed."""
         from manuscript_restore.inference.evidence import change, confidence
 
+        _check(image)
+        if not image.is_floating_point():
+            raise UserError(f"restore: values of type {image.dtype}; evidence takes float in [0, 1]")
         _, height, width = image.shape
+        image = image.detach().cpu().float()
         bands = list(self.bands(lambda top, bottom: image[:, top:bottom], height=height, width=width))
         spreads = [confidence(band.spread) for band in bands if band.spread is not None]
         return Restored(
@@ -227,20 +232,20 @@ class Restorer:
         return torch.cat([restored, settings.strength * spread], dim=1)
 
     def _restore_tensor(self, image: Tensor) -> Tensor:
-        if image.dim() != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
-            raise UserError(
-                f"restore: a tensor of shape {tuple(image.shape)}; it must be (C, H, W), C from 1 to 4"
-            )
+        _check(image)
         scale = _full_scale(image)
         _, height, width = image.shape
-        bands = self.bands(lambda top, bottom: image[:, top:bottom].float() / scale, height=height, width=width)
+        stored = image.detach().cpu()
+        bands = self.bands(lambda top, bottom: stored[:, top:bottom].float() / scale, height=height, width=width)
         restored = torch.cat([band.restored for band in bands], dim=1)
-        if scale == 1:
-            return restored.to(image.dtype)
-        return (restored * scale).round().to(image.dtype)
+        if scale > 1:
+            restored = (restored * scale).round()
+        return restored.to(image.device, image.dtype)
 
     def _restore_pillow(self, image: Image.Image) -> Image.Image:
-        if image.mode not in ("L", "LA", "RGB", "RGBA") and not image.mode.startswith("I;16"):
+        if image.mode in ("I", "F"):
+            image = Image.fromarray(to_rgb(image))  # Pillow would cut them off at 255
+        elif image.mode not in ("L", "LA", "RGB", "RGBA") and not image.mode.startswith("I;16"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         return Image.fromarray(self.restore(np.asarray(image)))
 
@@ -280,6 +285,11 @@ def _turned(restore: Callable[[Tensor], Tensor], orientation: int) -> Callable[[
     return turned
 
 
+def _check(image: Tensor) -> None:
+    if image.dim() != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
+        raise UserError(f"restore: a tensor of shape {tuple(image.shape)}; it must be (C, H, W), C from 1 to 4")
+
+
 def _full_scale(image: Tensor) -> int:
     if image.is_floating_point():
         return 1
@@ -290,10 +300,12 @@ def _full_scale(image: Tensor) -> int:
 
 
 def _from_array(array: NDArray[Any]) -> Tensor:
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uf":
+    if array.ndim not in (2, 3) or array.dtype.kind not in "uf" or array.dtype.itemsize > 8:
         raise UserError(
             f"restore: an array of shape {array.shape} and type {array.dtype}; it must be (H, W) or (H, W, C), "
             "of uint8, uint16 or float"
         )
     channels_last = array[..., None] if array.ndim == 2 else array
-    return torch.from_numpy(np.array(channels_last.transpose(2, 0, 1), order="C"))  # a copy: it may be read-only
+    native = array.dtype.newbyteorder("=")
+    # A copy: it may be read-only.
+    return torch.from_numpy(np.array(channels_last.transpose(2, 0, 1), native, order="C"))
