@@ -52,6 +52,14 @@ def test_files_are_put_into_the_folder() -> None:
     assert targets(["gone.png"]) == {"gone.png": "out/gone.png"}  # reported when it is read
 
 
+def test_results_that_the_shell_names_are_no_inputs(scans: Path) -> None:
+    named = ["scans/a.TIF", "scans/b"]
+    expected = targets(named, out="scans/restored")
+    (scans / "scans/restored").mkdir()
+    (scans / "scans/restored/a.TIF").write_bytes(b"x")
+    assert targets([*named, "scans/restored"], out="scans/restored") == expected
+
+
 def test_results_are_no_inputs(scans: Path) -> None:
     (scans / "scans/out").mkdir()
     (scans / "scans/out/a.TIF").write_bytes(b"x")

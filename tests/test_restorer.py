@@ -127,6 +127,11 @@ def test_evidence_refuses_them_too(image: Tensor) -> None:
         restorer().restore_with_evidence(image)
 
 
+def test_floats_of_another_range_are_refused() -> None:
+    with pytest.raises(UserError, match="values up to 255"):
+        restorer().restore(np.full((8, 8, 3), 255.0, np.float32))
+
+
 def test_no_graph_is_built() -> None:
     assert not restorer().restore(page(3, 70, 90).requires_grad_()).requires_grad
 

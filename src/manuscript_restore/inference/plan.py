@@ -39,7 +39,9 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
             be one of the inputs.
     """
     out = Path(out)
-    found = [pair for name in inputs for pair in _find(name, out)]
+    # A shell that expands `scans/*` names an output folder in scans, too: what lies there is no input.
+    named = [name for name in inputs if len(inputs) == 1 or _real(Path(name)) != _real(out)]
+    found = [pair for name in named for pair in _find(name, out)]
     sources = natsorted(dict(found).items(), key=lambda pair: str(pair[0]), alg=ns.PATH)
     if not sources:
         raise UserError(f"{', '.join(inputs)}: no images there; looked for {', '.join(FORMATS)}")

@@ -236,6 +236,8 @@ class Restorer:
         scale = _full_scale(image)
         _, height, width = image.shape
         stored = image.detach().cpu()
+        if scale == 1 and stored.max() > 2:  # a little above 1 is rounding, or a filter that overshoots
+            raise UserError(f"restore: float values up to {stored.max():.4g}; divide them so that white is 1")
         bands = self.bands(lambda top, bottom: stored[:, top:bottom].float() / scale, height=height, width=width)
         restored = torch.cat([band.restored for band in bands], dim=1)
         if scale > 1:
