@@ -135,7 +135,7 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
         ("trainer.max_epochs=-1", "trainer.max_epochs=-1: the cosine needs an end"),
         ("trainer.precision=half", "half"),
         ("ckpt_path=none.ckpt", "checkpoint none.ckpt: no such file"),
-        ("init_from=none.ckpt", "model none.ckpt: does not come with this package"),
+        ("init_from=none.ckpt", "model none.ckpt: no such file, and none of that name"),
     ],
 )
 def test_wrong_configuration(fails, override, message):

@@ -186,7 +186,7 @@ def test_whole_pages_by_manuscript(evaluate, pages):
         (["tasks=[denoise]"], "tasks=['denoise']: must be some of degraded"),
         (["split=train"], "split=train: must be val or test"),
         (["models={median: x.ckpt}"], "models.median: is the name of another method"),
-        (["models={mine: none.ckpt}"], "checkpoint none.ckpt: no such file"),
+        (["models={mine: none.ckpt}"], "model none.ckpt: no such file"),
         (["peers=[wiener]"], "peers: wiener is unknown"),
         (["peer_settings={median: {radius: 1}}"], "peers.median.radius: unknown key"),
         (["tune=-1"], "tune=-1: must be a whole number"),

@@ -318,7 +318,7 @@ def test_damaged_models_are_named(checkpoint: Path, tmp_path: Path) -> None:
     config.write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
         load_model(folder)
-    with pytest.raises(UserError, match="does not come with this package"):
+    with pytest.raises(UserError, match="none of that name comes with this package"):
         Restorer.from_pretrained("nonesuch")
 
 

@@ -115,7 +115,7 @@ def find_released(name: str) -> Path:
     if not (folder / CONFIG).is_file():
         known = ", ".join(sorted(path.parent.name for path in RELEASED.glob(f"*/{CONFIG}")))
         raise UserError(
-            f"model {name}: does not come with this package (there is {known or 'none yet'}); "
+            f"model {name}: no such file, and none of that name comes with this package (there is {known or 'none yet'}); "
             "give the path of a training checkpoint or of an exported model"
         )
     return folder
