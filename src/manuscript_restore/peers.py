@@ -55,7 +55,10 @@ def bm3d(page: Array, *, sigma: float = 10.0) -> Array:
         )
     import bm3d as package
 
-    denoised = package.bm3d_rgb(page / 255, sigma / 255)
+    if (page == page[..., :1]).all():  # the colour transform of a grey page divides by zero
+        denoised = np.repeat(package.bm3d(page[..., 0] / 255, sigma / 255)[..., None], 3, axis=2)
+    else:
+        denoised = package.bm3d_rgb(page / 255, sigma / 255)
     return np.asarray(np.rint(np.clip(denoised, 0, 1) * 255), np.uint8)
 
 
