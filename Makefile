@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps ocrd-validators==2.67.1
 	@touch $@
 
-demo: $(READY) ## Train on generated pages for a few minutes and show where the pictures are
-	$(BIN)/python -m manuscript_restore.train experiment=demo $(ARGS)
+demo: $(READY) ## Restore damaged sample pages: make demo ARGS='--pages FOLDER' (trains on your pages first)
+	$(BIN)/python scripts/demo.py $(ARGS)
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)

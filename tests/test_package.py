@@ -1,4 +1,4 @@
-"""The built wheel, installed away from the repository, trains; a user's own configs are found."""
+"""The built wheel, installed away from the repository, restores and trains; a user's own configs are found."""
 
 import json
 import subprocess
@@ -7,6 +7,9 @@ import venv
 from pathlib import Path
 
 import pytest
+
+from manuscript_restore.images import write
+from manuscript_restore.synthesis import generate_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,6 +47,10 @@ def test_wheel_trains_from_an_empty_folder(tmp_path):
     (empty / "configs" / "experiment" / "mine.yaml").write_text(EXPERIMENT)
     where = call(python, "-c", "import manuscript_restore as m; print(m.__file__)", cwd=empty)
     assert str(tmp_path / "venv") in where
+
+    write(generate_page(3, 0, height=96, width=128), empty / "page.png")
+    call(python, "-m", "manuscript_restore.restore", "page.png", "-o", "restored", cwd=empty)
+    assert (empty / "restored" / "page.png").is_file()
 
     train = (python, "-m", "manuscript_restore.train")
     call(*train, "experiment=smoke", cwd=empty)

@@ -117,3 +117,13 @@ def test_bench_times_every_transform_and_preset(tmp_path):
     )
     assert missing.returncode != 0
     assert "No module named 'augraphy'" in missing.stderr
+
+
+@pytest.mark.slow
+def test_demo_restores_its_samples(tmp_path):
+    done = script("demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    damaged = {path.name for path in (tmp_path / "outputs" / "demo" / "damaged").iterdir()}
+    assert damaged == {"palm_leaf.png", "paper.png", "parchment.png"}
+    restored = {path.name for path in (tmp_path / "outputs" / "demo" / "restored").iterdir()}
+    assert restored == {f"{name}{end}" for name in damaged for end in ("", ".comparison.png", ".change.png")}

@@ -115,8 +115,8 @@ def find_released(name: str) -> Path:
     if not (folder / CONFIG).is_file():
         known = ", ".join(sorted(path.parent.name for path in RELEASED.glob(f"*/{CONFIG}")))
         raise UserError(
-            f"model {name}: no such file, and none of that name comes with this package (there is {known or 'none yet'}); "
-            "give the path of a training checkpoint or of an exported model"
+            f"model {name}: no such file, and none of that name comes with this package "
+            f"(there is {known or 'none yet'}); give the path of a training checkpoint or of an exported model"
         )
     return folder
 
