@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format train flow gallery bench benchmark-quality clean
+.PHONY: help demo test test-fast lint format train flow gallery bench benchmark-quality ablate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench: $(READY) ## Measure degradations, generated pages, large folders and rest
 
 benchmark-quality: $(READY) ## Score models and peers: make benchmark-quality ARGS='--pages … --model NAME=PATH'
 	$(BIN)/python scripts/benchmark_quality.py $(ARGS)
+
+ablate: $(READY) ## Compare recipes at equal training time: make ablate ARGS='--pages …'
+	$(BIN)/python scripts/ablate.py $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,6 +34,22 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return (clean + torch.tensor([0.02, 0.1]).view(2, 1, 1, 1) * noise).clamp(0, 1), clean
 
 
+def test_psnr_term_is_the_mean_of_scikit_images(pair):
+    restored, clean = pair
+    none = {"weight": 0}
+    loss = CombinedLoss(l1=none, ssim=none, perceptual=none, psnr={"weight": 0.5})
+    expected = np.mean(  # in decibels of the error with its floor, 1e-4
+        [10 * math.log10(mean_squared_error(c.numpy(), r.numpy()) + 1e-4) for r, c in zip(*pair, strict=True)]
+    )
+    terms = loss(restored, clean)
+    assert float(terms["psnr"]) == pytest.approx(expected, abs=1e-3)
+    assert float(terms["loss"]) == pytest.approx(expected / 2, abs=1e-3)
+    noisy = 10 ** (float(loss(restored[1:], clean[1:])["psnr"]) / 10) - 1e-4
+    page = peak_signal_noise_ratio(clean[1].numpy(), restored[1].numpy(), data_range=1.0)
+    assert -10 * math.log10(noisy) == pytest.approx(page, abs=1e-3)
+    assert float(loss(clean, clean)["psnr"]) == pytest.approx(-40)
+
+
 def test_metrics_equal_scikit_image(pair):
     restored, clean = pair
     metrics = RestorationMetrics("val/")

@@ -1,5 +1,6 @@
 """The scripts and the notebook, run as a user runs them."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,20 @@ def test_bench_times_every_transform_and_preset(tmp_path):
     )
     assert missing.returncode != 0
     assert "No module named 'augraphy'" in missing.stderr
+
+
+@pytest.mark.slow
+def test_ablation_scores_variants_on_the_same_pairs(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / "pages" / split).mkdir(parents=True)
+        for seed in range(4):
+            write(generate_page(5, seed, height=280, width=280), tmp_path / "pages" / split / f"{seed}.png")
+    arguments = ["--pages", "pages", "--seconds", 2, "--pairs", 32, "--presets", "reference"]
+    done = script("ablate", "release", "no residual", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    release, without = csv.DictReader((tmp_path / "outputs/ablation/ablation.csv").read_text().splitlines())
+    assert release["reference input psnr"] == without["reference input psnr"]
+    assert float(release["reference psnr"]) > float(without["reference psnr"])
 
 
 @pytest.mark.slow

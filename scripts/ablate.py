@@ -1,0 +1,300 @@
+"""Compare recipes at equal training time: same seconds, same damaged crops, same validation pairs, same seed.
+
+    python scripts/ablate.py --pages FOLDER --seconds 90 [NAME …]
+
+FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) starts from
+``experiment=release``, trains for so many seconds with a cosine over them, and is scored on the same crops of
+256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are seconds of the
+network; batch size times area stays that of 16 crops of 128×128. Rows are appended to ``OUT/ablation.csv``;
+docs/model.md shows them.
+"""
+
+import argparse
+import csv
+import hashlib
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from kornia.filters import spatial_gradient
+from omegaconf import DictConfig
+from timm.models import register_model
+from timm.models.vision_transformer import _create_vision_transformer
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from manuscript_restore.config import build, config_dir, plain, register_resolvers
+from manuscript_restore.errors import UserError
+from manuscript_restore.images import quantize
+from manuscript_restore.losses import CombinedLoss
+from manuscript_restore.metrics.pictures import psnr, psnr_after_colour_fit, ssim
+from manuscript_restore.models import RestorationNetwork, build_model
+
+Pairs = dict[str, Tensor]
+"""``clean`` and ``degraded``, uint8 (N, 3, S, S)."""
+Extra = Callable[[Tensor, Tensor], Tensor]
+SIDE, BATCH = 128, 16
+
+
+def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
+    """L1 rounded at zero (Charbonnier et al. 1994)."""
+    return ((restored - clean).square() + 1e-6).sqrt().mean()
+
+
+def edges(restored: Tensor, clean: Tensor) -> Tensor:
+    """L1 of Sobel gradients."""
+    return F.l1_loss(spatial_gradient(restored), spatial_gradient(clean))
+
+
+def frequencies(restored: Tensor, clean: Tensor) -> Tensor:
+    """L1 of the Fourier transform (Cho et al. 2021, MIMO-UNet)."""
+    distance: Tensor = torch.fft.rfft2(restored - clean, norm="ortho").abs().mean()
+    return distance
+
+
+def ink(restored: Tensor, clean: Tensor) -> Tensor:
+    """L1, four times as heavy where the clean page is darker than its surroundings."""
+    grey = clean.mean(dim=1, keepdim=True)
+    strokes = grey < F.avg_pool2d(grey, 31, stride=1, padding=15, count_include_pad=False) - 0.08
+    distance: Tensor = ((restored - clean).abs() * (1 + 3 * strokes)).mean()
+    return distance
+
+
+def vit(**shape: int) -> Callable[..., nn.Module]:
+    """An entry of timm's registry: a ViT-tiny of another shape."""
+
+    def entry(**options: Any) -> nn.Module:
+        shaped = {"patch_size": 16, "embed_dim": 192, "depth": 12, "num_heads": 3, **shape, **options}
+        network: nn.Module = _create_vision_transformer("vit_tiny_patch16_224", **shaped)
+        return network
+
+    return entry
+
+
+def register_shapes() -> None:
+    """Make known to timm what it has no name for."""
+    for name, shape in {"vit_tiny_patch8": {"patch_size": 8}, "vit_tiny_depth6": {"depth": 6}}.items():
+        entry = vit(**shape)
+        entry.__name__ = name
+        register_model(entry)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the release.
+
+    Args:
+        overrides: Of the config.
+        losses: Added terms and their weights.
+        without: Part of the decoder that is silenced: ``residual`` or ``skip``.
+        precise: float32 with channels first, instead of bfloat16 with channels last.
+        ema: Score averaged weights.
+    """
+
+    overrides: tuple[str, ...] = ()
+    losses: Mapping[Extra, float] = field(default_factory=dict)
+    without: str = ""
+    precise: bool = False
+    ema: bool = True
+
+
+def of(*overrides: str, **options: Any) -> Variant:
+    return Variant(overrides, **options)
+
+
+NO_L1 = "loss.l1.weight=0"  # where another distance takes its place
+VARIANTS = {
+    "release": of(),
+    "float32, channels first": of(precise=True),
+    "no PSNR term": of("loss.psnr.weight=0"),
+    "no SSIM term": of("loss.ssim.weight=0"),
+    "L1 alone": of("loss.ssim.weight=0", "loss.psnr.weight=0"),
+    "PSNR × 2": of("loss.psnr.weight=0.02"),
+    "squared error": of(NO_L1, losses={F.mse_loss: 5.0}),
+    "Charbonnier": of(NO_L1, losses={charbonnier: 1.0}),
+    "+ perceptual": of("loss.perceptual.weight=0.1"),
+    "+ edges": of(losses={edges: 0.5}),
+    "+ frequencies": of(losses={frequencies: 0.2}),
+    "ink-weighted": of(NO_L1, losses={ink: 0.7}),
+    "reference decoder": of("decoder=reference"),
+    "no residual": of(without="residual"),
+    "no full-resolution skip": of(without="skip"),
+    "last depth only": of("model.decoder.num_features=1"),
+    "no colour head": of("model.colour_head=false"),
+    "patch 8": of("model.encoder=vit_tiny_patch8"),
+    "half the depth": of("model.encoder=vit_tiny_depth6"),
+    "ViT-small": of("model=vit_small", "model.colour_head=true"),
+    "wider pyramid": of("model.decoder.widths=[24,48,72,96,192]"),
+    "narrower pyramid": of("model.decoder.widths=[12,24,32,48,96]"),
+    "two blocks a scale": of("model.decoder.num_blocks=2"),
+    "crops of 192": of("data.image_size=192"),
+    "crops of 256": of("data.image_size=256"),
+    "whole pages of 256": of("data.view=resize", "data.image_size=256"),
+    "batch 8": of("data.batch_size=8"),
+    "batch 32": of("data.batch_size=32"),
+    "lr × 2": of("optimizer.lr=1.6e-3"),
+    "lr ÷ 2": of("optimizer.lr=4e-4"),
+    "no averaging": of(ema=False),
+    "photometric 0": of("data.augment.photometric=0"),
+    "photometric 1": of("data.augment.photometric=1"),
+    "real pages only": of("data.generated_share=0"),
+    "generated pages only": of("data.generated_share=1", "data.train_dir=null", "data.val_dir=null"),
+    "reference damage only": of("degradation=reference"),
+}
+
+
+def main() -> None:
+    options = parse()
+    torch.set_num_threads(options.threads)
+    register_resolvers()
+    register_shapes()
+    try:
+        compare(options)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Run the variants one after the other, and write each as soon as it is scored."""
+    validation = {preset: pairs_of(options, Variant(), preset) for preset in options.presets}
+    table = options.out / "ablation.csv"
+    for name in options.names or VARIANTS:
+        row = {"variant": name, **run(VARIANTS[name], options, validation)}
+        new = not table.exists()
+        with table.open("a", newline="") as lines:
+            writer = csv.DictWriter(lines, row.keys())
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(*(f"{key} {value:.3f}" if isinstance(value, float) else value for key, value in row.items()))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
+    parser.add_argument("--seconds", type=float, default=90, help="of training, each")
+    parser.add_argument("--pairs", type=int, default=8000, help="damaged crops to draw from")
+    parser.add_argument("--presets", nargs="+", default=["reference", "paper"], help="to score on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
+    options = parser.parse_args()
+    if unknown := set(options.names) - VARIANTS.keys():
+        parser.error(f"unknown: {', '.join(unknown)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def configure(options: argparse.Namespace, overrides: tuple[str, ...]) -> DictConfig:
+    """The release's recipe with a variant's overrides."""
+    folders = [f"data.{split}_dir={options.pages / split}" for split in ("train", "val")]
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        fixed = [f"output_dir={options.out}", "data.num_workers=0"]
+        return compose("train", ["experiment=release", *folders, *fixed, *overrides])
+
+
+def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") -> Pairs:
+    """Damaged crops: to train on, or with ``preset`` the fixed ones to score on; kept in a file."""
+    scored = ("data.image_size=256", f"degradation@val_degradation={preset}") if preset else ()
+    config = configure(options, variant.overrides + scored)
+    shape = {**plain(config.data), "damage": plain(config.val_degradation if preset else config.degradation)}
+    key = hashlib.sha256(repr((shape | {"batch_size": 0}, preset, options.pairs)).encode()).hexdigest()[:16]
+    file = options.out / f"pairs-{key}.pt"
+    if file.exists():
+        return dict(torch.load(file, weights_only=True))
+    damages = [build(config[name], name) for name in ("degradation", "val_degradation")]
+    module = build(config.data, "data", seed=options.seed, degradation=damages[0], val_degradation=damages[1])
+    module.setup("validate" if preset else "fit")
+    wanted = options.pairs * SIDE**2 // config.data.image_size**2
+    found: dict[str, list[Tensor]] = {"clean": [], "degraded": []}
+    for epoch in range(1 if preset else 10_000):
+        loader = module.val_dataloader() if preset else module.train_dataloader()
+        if not preset:
+            loader.sampler.set_epoch(epoch)
+        for batch in loader:
+            batch = module.on_after_batch_transfer(batch, 0)
+            for part, pictures in found.items():
+                pictures.append((batch[part] * 255).round().byte())
+        if not preset and sum(map(len, found["clean"])) >= wanted:
+            break
+    made = {part: torch.cat(pictures) for part, pictures in found.items()}
+    torch.save(made, file)
+    return made
+
+
+def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pairs]) -> dict[str, float]:
+    """Train for the given seconds and score."""
+    pairs = pairs_of(options, variant)
+    config = configure(options, variant.overrides)
+    torch.manual_seed(options.seed)
+    model = build_model(plain(config.model))
+    silence(model, variant.without)
+    loss = CombinedLoss(**plain(config.loss))
+    layout = torch.contiguous_format if variant.precise else torch.channels_last
+    model = model.to(memory_format=layout)
+    batch_size = max(1, config.data.batch_size * SIDE**2 // config.data.image_size**2)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay
+    )
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.98))  # type: ignore[no-untyped-call]
+    drawn = torch.Generator().manual_seed(options.seed)
+    start, steps = time.perf_counter(), 0
+    while (progress := (time.perf_counter() - start) / options.seconds) < 1:
+        rate = config.optimizer.lr * min(steps / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        chosen = torch.randint(len(pairs["clean"]), (batch_size,), generator=drawn)
+        clean, degraded = (pairs[part][chosen].float().div(255) for part in ("clean", "degraded"))
+        with torch.autocast("cpu", torch.bfloat16, enabled=not variant.precise):
+            restored = model(degraded.to(memory_format=layout))
+        restored = restored.float()
+        total = loss(restored, clean)["loss"]
+        for term, weight in variant.losses.items():
+            total = total + weight * term(restored, clean)
+        optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update_parameters(model)
+        steps += 1
+    scored = average.module if variant.ema else model
+    row: dict[str, float] = {"parameters": sum(p.numel() for p in model.parameters()), "steps": steps}
+    for preset, each in validation.items():
+        row |= {f"{preset} {name}": value for name, value in score(scored, each).items()}
+    return row
+
+
+@torch.no_grad()
+def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
+    """Mean scores, and the gains over the degraded page."""
+    model.eval()
+    scores: dict[str, list[Tensor]] = {}
+    for part in torch.arange(len(pairs["clean"])).chunk(len(pairs["clean"]) // 4):
+        clean, degraded = (pairs[kind][part].float() / 255 for kind in ("clean", "degraded"))
+        for name, pictures in (("", quantize(model(degraded).float())), ("input ", degraded)):
+            scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))
+            scores.setdefault(name + "fit", []).append(psnr_after_colour_fit(pictures, clean))
+            scores.setdefault(name + "ssim", []).append(ssim(pictures, clean))
+    return {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
+
+
+def silence(model: RestorationNetwork, part: str) -> None:
+    """Multiply a part of the progressive decoder by zero: its time stays, what it gives is gone."""
+    decoder: Any = model.decoder if part else None
+    if part == "skip":
+        decoder.stem.register_forward_hook(lambda _, __, output: output * 0)
+    elif part == "residual":
+        decoder.to_colour.register_forward_hook(lambda _, __, output: output * 0)
+        decoder.register_forward_hook(lambda _, inputs, output: output - inputs[0] + 0.5)
+
+
+if __name__ == "__main__":
+    main()
