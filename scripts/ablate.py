@@ -1,10 +1,10 @@
 """Compare recipes at equal training time: same seconds, same damaged crops, same validation pairs, same seed.
 
-    python scripts/ablate.py --pages FOLDER --seconds 90 [NAME …]
+    python scripts/ablate.py --pages FOLDER --seconds 90 [--weights default --lr 4e-4] [NAME …]
 
-FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) starts from
-``experiment=release``, trains for so many seconds with a cosine over them, and is scored on the same crops of
-256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are seconds of the
+FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) changes one thing of
+``experiment=release``, trains for so many seconds with a cosine over them, from nothing or from the weights of a
+model, and is scored on the same crops of 256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are seconds of the
 network; batch size times area stays that of 16 crops of 128×128. Rows are appended to ``OUT/ablation.csv``;
 docs/model.md shows them.
 """
@@ -30,6 +30,7 @@ from timm.models.vision_transformer import _create_vision_transformer
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from manuscript_restore.checkpoint import start_from
 from manuscript_restore.config import build, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import quantize
@@ -116,7 +117,9 @@ VARIANTS = {
     "no PSNR term": of("loss.psnr.weight=0"),
     "no SSIM term": of("loss.ssim.weight=0"),
     "L1 alone": of("loss.ssim.weight=0", "loss.psnr.weight=0"),
-    "PSNR × 2": of("loss.psnr.weight=0.02"),
+    "PSNR × 3": of("loss.psnr.weight=0.03"),
+    "PSNR × 10": of("loss.psnr.weight=0.1"),
+    "PSNR and SSIM alone": of(NO_L1, "loss.psnr.weight=0.03"),
     "squared error": of(NO_L1, losses={F.mse_loss: 5.0}),
     "Charbonnier": of(NO_L1, losses={charbonnier: 1.0}),
     "+ perceptual": of("loss.perceptual.weight=0.1"),
@@ -139,11 +142,14 @@ VARIANTS = {
     "whole pages of 256": of("data.view=resize", "data.image_size=256"),
     "batch 8": of("data.batch_size=8"),
     "batch 32": of("data.batch_size=32"),
-    "lr × 2": of("optimizer.lr=1.6e-3"),
-    "lr ÷ 2": of("optimizer.lr=4e-4"),
+    "lr 1.6e-3": of("optimizer.lr=1.6e-3"),
+    "lr 4e-4": of("optimizer.lr=4e-4"),
+    "lr 2e-4": of("optimizer.lr=2e-4"),
     "no averaging": of(ema=False),
     "photometric 0": of("data.augment.photometric=0"),
-    "photometric 1": of("data.augment.photometric=1"),
+    "photometric 1": of("data.augment.photometric=1", "data.augment.photometric_p=1"),
+    "photometric 1, half of the views": of("data.augment.photometric=1", "data.augment.photometric_p=0.5"),
+    "scale 0.2 to 1": of("data.augment.scale=[0.2,1]"),
     "real pages only": of("data.generated_share=0"),
     "generated pages only": of("data.generated_share=1", "data.train_dir=null", "data.val_dir=null"),
     "reference damage only": of("degradation=reference"),
@@ -182,7 +188,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
     parser.add_argument("--seconds", type=float, default=90, help="of training, each")
     parser.add_argument("--pairs", type=int, default=8000, help="damaged crops to draw from")
-    parser.add_argument("--presets", nargs="+", default=["reference", "paper"], help="to score on")
+    parser.add_argument("--presets", nargs="+", default=["reference", "paper", "palm_leaf"], help="to score on")
+    parser.add_argument("--crops", type=int, default=2, help="of each page, to score on")
+    parser.add_argument("--weights", help="begin with those of a model: its path, or its name")
+    parser.add_argument("--lr", type=float, help="instead of the release's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
@@ -198,12 +207,16 @@ def configure(options: argparse.Namespace, overrides: tuple[str, ...]) -> DictCo
     folders = [f"data.{split}_dir={options.pages / split}" for split in ("train", "val")]
     with initialize_config_dir(config_dir(), version_base="1.3"):
         fixed = [f"output_dir={options.out}", "data.num_workers=0"]
-        return compose("train", ["experiment=release", *folders, *fixed, *overrides])
+        rate = [f"optimizer.lr={options.lr}"] if options.lr else []
+        return compose("train", ["experiment=release", *folders, *fixed, *rate, *overrides])
 
 
 def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") -> Pairs:
     """Damaged crops: to train on, or with ``preset`` the fixed ones to score on; kept in a file."""
-    scored = ("data.image_size=256", f"degradation@val_degradation={preset}") if preset else ()
+    scored: tuple[str, ...] = ()
+    if preset:
+        views = f"data.val_views_per_page={options.crops}"
+        scored = ("data.image_size=256", views, f"degradation@val_degradation={preset}")
     config = configure(options, variant.overrides + scored)
     shape = {**plain(config.data), "damage": plain(config.val_degradation if preset else config.degradation)}
     key = hashlib.sha256(repr((shape | {"batch_size": 0}, preset, options.pairs)).encode()).hexdigest()[:16]
@@ -236,6 +249,8 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
     config = configure(options, variant.overrides)
     torch.manual_seed(options.seed)
     model = build_model(plain(config.model))
+    if options.weights:
+        start_from(model, options.weights, key="--weights")
     silence(model, variant.without)
     loss = CombinedLoss(**plain(config.loss))
     layout = torch.contiguous_format if variant.precise else torch.channels_last

@@ -69,6 +69,7 @@ def test_vit_base_is_the_reference():
         "l1": 1.0,
         "perceptual": 0.1,
         "ssim": 0.1,
+        "psnr": 0,
     }
     assert config["module"]["train_metrics_every"] == 10
 

@@ -30,15 +30,18 @@ class Augment:
         scale: Range of the enlargement of a crop; (1, 1) keeps the scan's resolution.
         photometric: Strength in [0, 1] of the variety of paper and light: at 1, brightness and contrast
             ±15 %, gamma 0.75–1.25, each colour's gain ±10 %; at 0 none.
+        photometric_p: Probability of that change. The pages that keep their own tone let a network know the
+            collections that it is trained on, the others keep it from taking every page for one of them.
     """
 
     hflip: float = 0.5
     vflip: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
     photometric: float = 0.0
+    photometric_p: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("hflip", "vflip", "photometric"):
+        for name in ("hflip", "vflip", "photometric", "photometric_p"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise UserError(f"data.augment.{name}={value}: must be between 0 and 1")
@@ -55,7 +58,7 @@ class Augment:
             A.MultiplicativeNoise((1 - 0.1 * strength, 1 + 0.1 * strength), per_channel=True, p=1),
         ]
         flips = [A.HorizontalFlip(p=self.hflip), A.VerticalFlip(p=self.vflip)]
-        return A.Compose(flips + (tone if strength else []))
+        return A.Compose([*flips, A.Sequential(tone, p=self.photometric_p)] if strength else flips)
 
 
 class View:
