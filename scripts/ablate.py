@@ -1,12 +1,12 @@
 """Compare recipes at equal training time: same seconds, same damaged crops, same validation pairs, same seed.
 
-    python scripts/ablate.py --pages FOLDER --seconds 90 [--weights default --lr 4e-4] [NAME …]
+    python scripts/ablate.py --pages FOLDER --seconds 90 [--weights default] [--set optimizer.lr=4e-4] [NAME …]
 
 FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) changes one thing of
 ``experiment=release``, trains for so many seconds with a cosine over them, from nothing or from the weights of a
-model, and is scored on the same crops of 256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are seconds of the
-network; batch size times area stays that of 16 crops of 128×128. Rows are appended to ``OUT/ablation.csv``;
-docs/model.md shows them.
+model, and is scored on the same crops of 256×256. The damaged crops are made beforehand, once for each kind of
+data, so that seconds are seconds of the network. Rows are appended to ``OUT/ablation.csv``; docs/model.md shows
+them.
 """
 
 import argparse
@@ -41,7 +41,6 @@ from manuscript_restore.models import RestorationNetwork, build_model
 Pairs = dict[str, Tensor]
 """``clean`` and ``degraded``, uint8 (N, 3, S, S)."""
 Extra = Callable[[Tensor, Tensor], Tensor]
-SIDE, BATCH = 128, 16
 
 
 def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
@@ -110,22 +109,22 @@ def of(*overrides: str, **options: Any) -> Variant:
     return Variant(overrides, **options)
 
 
-NO_L1 = "loss.l1.weight=0"  # where another distance takes its place
+NO_PSNR = "loss.psnr.weight=0"  # where another distance takes its place
 VARIANTS = {
     "release": of(),
     "float32, channels first": of(precise=True),
-    "no PSNR term": of("loss.psnr.weight=0"),
+    "PSNR × 3": of("loss.psnr.weight=0.1"),
+    "PSNR ÷ 3": of("loss.psnr.weight=0.01"),
     "no SSIM term": of("loss.ssim.weight=0"),
-    "L1 alone": of("loss.ssim.weight=0", "loss.psnr.weight=0"),
-    "PSNR × 3": of("loss.psnr.weight=0.03"),
-    "PSNR × 10": of("loss.psnr.weight=0.1"),
-    "PSNR and SSIM alone": of(NO_L1, "loss.psnr.weight=0.03"),
-    "squared error": of(NO_L1, losses={F.mse_loss: 5.0}),
-    "Charbonnier": of(NO_L1, losses={charbonnier: 1.0}),
+    "+ L1": of("loss.l1.weight=1"),
+    "L1 and SSIM": of(NO_PSNR, "loss.l1.weight=1"),
+    "L1 alone": of(NO_PSNR, "loss.l1.weight=1", "loss.ssim.weight=0"),
+    "Charbonnier and SSIM": of(NO_PSNR, losses={charbonnier: 1.0}),
+    "squared error and SSIM": of(NO_PSNR, losses={F.mse_loss: 5.0}),
     "+ perceptual": of("loss.perceptual.weight=0.1"),
     "+ edges": of(losses={edges: 0.5}),
     "+ frequencies": of(losses={frequencies: 0.2}),
-    "ink-weighted": of(NO_L1, losses={ink: 0.7}),
+    "+ ink-weighted L1": of(losses={ink: 0.7}),
     "reference decoder": of("decoder=reference"),
     "no residual": of(without="residual"),
     "no full-resolution skip": of(without="skip"),
@@ -137,20 +136,23 @@ VARIANTS = {
     "wider pyramid": of("model.decoder.widths=[24,48,72,96,192]"),
     "narrower pyramid": of("model.decoder.widths=[12,24,32,48,96]"),
     "two blocks a scale": of("model.decoder.num_blocks=2"),
-    "crops of 192": of("data.image_size=192"),
-    "crops of 256": of("data.image_size=256"),
-    "whole pages of 256": of("data.view=resize", "data.image_size=256"),
-    "batch 8": of("data.batch_size=8"),
-    "batch 32": of("data.batch_size=32"),
-    "lr 1.6e-3": of("optimizer.lr=1.6e-3"),
-    "lr 4e-4": of("optimizer.lr=4e-4"),
-    "lr 2e-4": of("optimizer.lr=2e-4"),
+    "18 crops of 128": of("data.image_size=128", "data.batch_size=18"),
+    "4 crops of 256": of("data.image_size=256", "data.batch_size=4"),
+    "whole pages of 192": of("data.view=resize", "data.augment.scale=[1,1]"),
+    "half the batch": of("data.batch_size=4"),
+    "twice the batch": of("data.batch_size=16"),
+    "lr 1e-3": of("optimizer.lr=1e-3"),
+    "lr 2.5e-4": of("optimizer.lr=2.5e-4"),
     "no averaging": of(ema=False),
-    "photometric 0": of("data.augment.photometric=0"),
-    "photometric 1": of("data.augment.photometric=1", "data.augment.photometric_p=1"),
-    "photometric 1, half of the views": of("data.augment.photometric=1", "data.augment.photometric_p=0.5"),
-    "scale 0.2 to 1": of("data.augment.scale=[0.2,1]"),
+    "no photometric variety": of("data.augment.photometric=0"),
+    "photometric variety of all views": of("data.augment.photometric_p=1"),
+    "half the photometric variety": of("data.augment.photometric=0.5"),
+    "native scale only": of("data.augment.scale=[1,1]"),
+    "U-Net": of("model=unet", "+model.colour_head=true"),
+    "NAFNet": of("model=nafnet", "+model.colour_head=true"),
+    "Restormer": of("model=restormer", "+model.colour_head=true"),
     "real pages only": of("data.generated_share=0"),
+    "half generated pages": of("data.generated_share=0.5"),
     "generated pages only": of("data.generated_share=1", "data.train_dir=null", "data.val_dir=null"),
     "reference damage only": of("degradation=reference"),
 }
@@ -187,11 +189,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
     parser.add_argument("--seconds", type=float, default=90, help="of training, each")
-    parser.add_argument("--pairs", type=int, default=8000, help="damaged crops to draw from")
+    parser.add_argument("--pairs", type=int, default=2000, help="damaged crops to draw from")
     parser.add_argument("--presets", nargs="+", default=["reference", "paper", "palm_leaf"], help="to score on")
     parser.add_argument("--crops", type=int, default=2, help="of each page, to score on")
     parser.add_argument("--weights", help="begin with those of a model: its path, or its name")
-    parser.add_argument("--lr", type=float, help="instead of the release's")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all variants")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
@@ -207,8 +209,7 @@ def configure(options: argparse.Namespace, overrides: tuple[str, ...]) -> DictCo
     folders = [f"data.{split}_dir={options.pages / split}" for split in ("train", "val")]
     with initialize_config_dir(config_dir(), version_base="1.3"):
         fixed = [f"output_dir={options.out}", "data.num_workers=0"]
-        rate = [f"optimizer.lr={options.lr}"] if options.lr else []
-        return compose("train", ["experiment=release", *folders, *fixed, *rate, *overrides])
+        return compose("train", ["experiment=release", *folders, *fixed, *options.set, *overrides])
 
 
 def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") -> Pairs:
@@ -226,7 +227,6 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
     damages = [build(config[name], name) for name in ("degradation", "val_degradation")]
     module = build(config.data, "data", seed=options.seed, degradation=damages[0], val_degradation=damages[1])
     module.setup("validate" if preset else "fit")
-    wanted = options.pairs * SIDE**2 // config.data.image_size**2
     found: dict[str, list[Tensor]] = {"clean": [], "degraded": []}
     for epoch in range(1 if preset else 10_000):
         loader = module.val_dataloader() if preset else module.train_dataloader()
@@ -236,7 +236,7 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
             batch = module.on_after_batch_transfer(batch, 0)
             for part, pictures in found.items():
                 pictures.append((batch[part] * 255).round().byte())
-        if not preset and sum(map(len, found["clean"])) >= wanted:
+        if not preset and sum(map(len, found["clean"])) >= options.pairs:
             break
     made = {part: torch.cat(pictures) for part, pictures in found.items()}
     torch.save(made, file)
@@ -255,7 +255,6 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
     loss = CombinedLoss(**plain(config.loss))
     layout = torch.contiguous_format if variant.precise else torch.channels_last
     model = model.to(memory_format=layout)
-    batch_size = max(1, config.data.batch_size * SIDE**2 // config.data.image_size**2)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay
     )
@@ -266,7 +265,7 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
         rate = config.optimizer.lr * min(steps / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
-        chosen = torch.randint(len(pairs["clean"]), (batch_size,), generator=drawn)
+        chosen = torch.randint(len(pairs["clean"]), (config.data.batch_size,), generator=drawn)
         clean, degraded = (pairs[part][chosen].float().div(255) for part in ("clean", "degraded"))
         with torch.autocast("cpu", torch.bfloat16, enabled=not variant.precise):
             restored = model(degraded.to(memory_format=layout))

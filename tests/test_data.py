@@ -220,6 +220,13 @@ def test_flips_and_photometric_strength():
     assert 0 < change(0.1) < change(0.5) < change(1.0) < 40
 
 
+def test_some_pages_keep_their_own_tone():
+    page = np.random.default_rng(0).integers(80, 160, (32, 32, 3), dtype=np.uint8)
+    view = View("resize", 32, Augment(hflip=0, photometric=1, photometric_p=0.5))
+    kept = [np.array_equal(view.train(page, (0, 0, i)), page) for i in range(200)]
+    assert 0.35 < np.mean(kept) < 0.65  # four standard deviations
+
+
 def test_augmentations_of_one_sample_do_not_correlate():
     # Albumentations' own seeding gives every transform the same draws.
     page = np.random.default_rng(0).integers(0, 256, (200, 32, 3), dtype=np.uint8)
@@ -237,7 +244,10 @@ def test_augmentations_of_one_sample_do_not_correlate():
 @pytest.mark.parametrize(
     ("augment", "message"),
     [
-        ({"hfilp": 0.5}, "data.augment.hfilp: unknown key .did you mean hflip.*photometric, scale, vflip"),
+        (
+            {"hfilp": 0.5},
+            "data.augment.hfilp: unknown key .did you mean hflip.*photometric, photometric_p, scale, vflip",
+        ),
         ({"hflip": 2}, "data.augment.hflip=2: must be between 0 and 1"),
         ({"scale": [2.0, 1.0]}, r"data.augment.scale=\[2.0, 1.0\]"),
         ({"scale": "big"}, "data.augment.scale=big"),

@@ -12,10 +12,11 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
 from PIL import Image
 
-from manuscript_restore.checkpoint import export, load_model
+from manuscript_restore.checkpoint import PREFIX, export, load_model, start_from
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.images import quantize
 from manuscript_restore.metrics import psnr
+from manuscript_restore.models import build_model
 
 SMOKE = ("experiment=smoke",)
 QUICK = (*SMOKE, "loss.perceptual.weight=0", "test=false", "data.num_generated.train=4")
@@ -108,6 +109,20 @@ def test_training_starts_from_given_weights(smoke, train, tmp_path):
         left = load_model(summary["last_checkpoint"]).state_dict()
         for name, weights in load_model(best).state_dict().items():
             torch.testing.assert_close(left[name], weights, rtol=0, atol=1e-9)
+
+
+def test_weights_fit_views_of_another_size(tmp_path):
+    options = {"encoder": "vit_tiny_patch16_224", "decoder": {"name": "progressive"}}
+    source, network = (build_model(options | {"image_size": size}).eval() for size in (32, 64))
+    for parameter in source.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)  # it starts as the identity, whatever its positions
+    state = {f"{PREFIX}{key}": value for key, value in source.state_dict().items()}
+    checkpoint = {"hyper_parameters": {"model": options | {"image_size": 32}}, "state_dict": state}
+    torch.save(checkpoint, tmp_path / "small.ckpt")
+    start_from(network, str(tmp_path / "small.ckpt"), key="init_from")
+    page = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():  # as the small one sees a page that is larger than its views
+        torch.testing.assert_close(network(page), source(page))
 
 
 class StopAfter(Callback):

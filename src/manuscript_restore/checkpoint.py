@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.models import build_model
+from manuscript_restore.models import RestorationNetwork, build_model
 
 PREFIX = "model."
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -33,7 +32,7 @@ class ModelIdentity:
     sha256: str
 
 
-def load_model(path: str | Path) -> nn.Module:
+def load_model(path: str | Path) -> RestorationNetwork:
     """The network of a training checkpoint or of a released model's folder, on the CPU, in eval mode, float32.
 
     Of a training with averaged weights, those.
@@ -130,8 +129,8 @@ def find_model(model: str) -> Path:
     return Path(model) if Path(model).exists() else find_released(model)
 
 
-def start_from(network: nn.Module, model: str, *, key: str) -> None:
-    """Give a network the weights of a checkpoint or a released model of the same shape.
+def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
+    """Give a network the weights of a checkpoint or a released model of the same shape, for views of its own size.
 
     Args:
         network: As `build_model` makes it.
@@ -141,7 +140,10 @@ def start_from(network: nn.Module, model: str, *, key: str) -> None:
     Raises:
         UserError: The model is not there, or is of another shape.
     """
-    weights = load_model(find_model(model)).state_dict()
+    source = load_model(find_model(model))
+    if source.image_size != network.image_size:
+        source.set_image_size(network.image_size)
+    weights = source.state_dict()
     own = network.state_dict()
     wrong = [
         name

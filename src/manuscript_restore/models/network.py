@@ -25,6 +25,10 @@ class RestorationNetwork(nn.Module):
         self.multiple = multiple
         self.image_size = image_size
 
+    def set_image_size(self, image_size: int) -> None:
+        """Go on with views of another side, pixels."""
+        self.image_size = image_size
+
     def restore(self, padded: Tensor) -> Tensor:
         """Restore (B, 3, H, W), H and W multiples of ``multiple``, near [0, 1]; the result is unbounded."""
         raise NotImplementedError

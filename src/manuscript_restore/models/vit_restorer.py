@@ -61,6 +61,11 @@ class ViTRestorer(RestorationNetwork):
         self.encoder = network
         self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
 
+    def set_image_size(self, image_size: int) -> None:
+        """Go on with views of another side, pixels: the learnt positions are resampled."""
+        super().set_image_size(image_size)
+        self.encoder.vit.set_input_size(img_size=(image_size, image_size))
+
     def restore(self, padded: Tensor) -> Tensor:
         """Encode and decode."""
         restored: Tensor = self.decoder(padded, self.encoder(padded))
