@@ -3,10 +3,10 @@
     python scripts/ablate.py --pages FOLDER --seconds 90 [--weights default] [--set optimizer.lr=4e-4] [NAME …]
 
 FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) changes one thing of
-``experiment=release``, trains for so many seconds with a cosine over them, from nothing or from the weights of a
-model, and is scored on the same crops of 256×256. The damaged crops are made beforehand, once for each kind of
-data, so that seconds are seconds of the network. Rows are appended to ``OUT/ablation.csv``; docs/model.md shows
-them.
+``experiment=release``, trains for so many seconds, from nothing or from the weights of a model, and is scored on
+the same crops of 256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are
+seconds of the network; warm-up, averaging and the cosine are fitted to them. Rows are appended to
+``OUT/ablation.csv``; docs/model.md shows some.
 """
 
 import argparse
@@ -17,23 +17,26 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from kornia.filters import spatial_gradient
 from omegaconf import DictConfig
-from timm.models import register_model
-from timm.models.vision_transformer import _create_vision_transformer
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from manuscript_restore.checkpoint import start_from
 from manuscript_restore.config import build, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import quantize
+from manuscript_restore.files import whole_file
+from manuscript_restore.images import quantize, to_uint8
 from manuscript_restore.losses import CombinedLoss
 from manuscript_restore.metrics.pictures import psnr, psnr_after_colour_fit, ssim
 from manuscript_restore.models import RestorationNetwork, build_model
@@ -67,23 +70,16 @@ def ink(restored: Tensor, clean: Tensor) -> Tensor:
     return distance
 
 
-def vit(**shape: int) -> Callable[..., nn.Module]:
-    """An entry of timm's registry: a ViT-tiny of another shape."""
-
-    def entry(**options: Any) -> nn.Module:
-        shaped = {"patch_size": 16, "embed_dim": 192, "depth": 12, "num_heads": 3, **shape, **options}
-        network: nn.Module = _create_vision_transformer("vit_tiny_patch16_224", **shaped)
-        return network
-
-    return entry
+@timm.models.register_model
+def vit_tiny_patch8(**options: Any) -> nn.Module:
+    """ViT-tiny with four times as many tokens: timm has no name for it."""
+    return timm.models.vit_tiny_patch16_224(**{"patch_size": 8, **options})
 
 
-def register_shapes() -> None:
-    """Make known to timm what it has no name for."""
-    for name, shape in {"vit_tiny_patch8": {"patch_size": 8}, "vit_tiny_depth6": {"depth": 6}}.items():
-        entry = vit(**shape)
-        entry.__name__ = name
-        register_model(entry)
+@timm.models.register_model
+def vit_tiny_depth6(**options: Any) -> nn.Module:
+    """ViT-tiny with half of its blocks."""
+    return timm.models.vit_tiny_patch16_224(**{"depth": 6, **options})
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ VARIANTS = {
     "no colour head": of("model.colour_head=false"),
     "patch 8": of("model.encoder=vit_tiny_patch8"),
     "half the depth": of("model.encoder=vit_tiny_depth6"),
-    "ViT-small": of("model=vit_small", "model.colour_head=true"),
+    "ViT-small": of("model=vit_small"),
     "wider pyramid": of("model.decoder.widths=[24,48,72,96,192]"),
     "narrower pyramid": of("model.decoder.widths=[12,24,32,48,96]"),
     "two blocks a scale": of("model.decoder.num_blocks=2"),
@@ -162,10 +158,9 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     register_resolvers()
-    register_shapes()
     try:
         compare(options)
-    except UserError as error:
+    except (UserError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {error}")
 
 
@@ -174,13 +169,19 @@ def compare(options: argparse.Namespace) -> None:
     validation = {preset: pairs_of(options, Variant(), preset) for preset in options.presets}
     table = options.out / "ablation.csv"
     for name in options.names or VARIANTS:
-        row = {"variant": name, **run(VARIANTS[name], options, validation)}
-        new = not table.exists()
-        with table.open("a", newline="") as lines:
-            writer = csv.DictWriter(lines, row.keys())
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        settings = {"seconds": options.seconds, "weights": options.weights, "set": " ".join(options.set)}
+        try:
+            row = {"variant": name, **settings, **run(VARIANTS[name], options, validation)}
+        except UserError as error:  # weights of another shape: the others go on
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        header = ",".join(row)
+        if not table.exists():
+            table.write_text(header + "\n", encoding="utf-8")
+        elif table.read_text(encoding="utf-8").split("\n", 1)[0] != header:
+            raise UserError(f"{table}: holds other columns; give another --out")
+        with table.open("a", newline="", encoding="utf-8") as lines:
+            csv.writer(lines, lineterminator="\n").writerow(row.values())
         print(*(f"{key} {value:.3f}" if isinstance(value, float) else value for key, value in row.items()))
 
 
@@ -190,7 +191,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
     parser.add_argument("--seconds", type=float, default=90, help="of training, each")
     parser.add_argument("--pairs", type=int, default=2000, help="damaged crops to draw from")
-    parser.add_argument("--presets", nargs="+", default=["reference", "paper", "palm_leaf"], help="to score on")
+    presets = ["reference", "paper", "palm_leaf"]
+    parser.add_argument("--presets", nargs="+", default=presets, metavar="PRESET", help="to score on")
     parser.add_argument("--crops", type=int, default=2, help="of each page, to score on")
     parser.add_argument("--weights", help="begin with those of a model: its path, or its name")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all variants")
@@ -200,15 +202,17 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.names) - VARIANTS.keys():
         parser.error(f"unknown: {', '.join(unknown)}")
+    if options.seconds <= 0:
+        parser.error("--seconds: must be more than 0")
     options.out.mkdir(parents=True, exist_ok=True)
     return options
 
 
 def configure(options: argparse.Namespace, overrides: tuple[str, ...]) -> DictConfig:
     """The release's recipe with a variant's overrides."""
-    folders = [f"data.{split}_dir={options.pages / split}" for split in ("train", "val")]
+    folders = [f"data.{split}_dir='{options.pages / split}'" for split in ("train", "val")]
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        fixed = [f"output_dir={options.out}", "data.num_workers=0"]
+        fixed = [f"output_dir='{options.out}'", "data.num_workers=0"]
         return compose("train", ["experiment=release", *folders, *fixed, *options.set, *overrides])
 
 
@@ -218,9 +222,12 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
     if preset:
         views = f"data.val_views_per_page={options.crops}"
         scored = ("data.image_size=256", views, f"degradation@val_degradation={preset}")
-    config = configure(options, variant.overrides + scored)
-    shape = {**plain(config.data), "damage": plain(config.val_degradation if preset else config.degradation)}
-    key = hashlib.sha256(repr((shape | {"batch_size": 0}, preset, options.pairs)).encode()).hexdigest()[:16]
+    # A mixture damages batch by batch: of one size, whatever the variant trains on.
+    config = configure(options, (*variant.overrides, *scored, "data.batch_size=8"))
+    damage = plain(config.val_degradation if preset else config.degradation)
+    pages = sorted((path.name, path.stat().st_size) for path in options.pages.rglob("*") if path.is_file())
+    content = (plain(config.data), damage, pages, preset, options.pairs, options.seed)
+    key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     file = options.out / f"pairs-{key}.pt"
     if file.exists():
         return dict(torch.load(file, weights_only=True))
@@ -228,18 +235,21 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
     module = build(config.data, "data", seed=options.seed, degradation=damages[0], val_degradation=damages[1])
     module.setup("validate" if preset else "fit")
     found: dict[str, list[Tensor]] = {"clean": [], "degraded": []}
-    for epoch in range(1 if preset else 10_000):
+    for epoch in count():
         loader = module.val_dataloader() if preset else module.train_dataloader()
         if not preset:
             loader.sampler.set_epoch(epoch)
         for batch in loader:
             batch = module.on_after_batch_transfer(batch, 0)
             for part, pictures in found.items():
-                pictures.append((batch[part] * 255).round().byte())
-        if not preset and sum(map(len, found["clean"])) >= options.pairs:
+                pictures.append(to_uint8(batch[part]))
+            if not preset and sum(map(len, found["clean"])) >= options.pairs:
+                break
+        if preset or sum(map(len, found["clean"])) >= options.pairs:
             break
     made = {part: torch.cat(pictures) for part, pictures in found.items()}
-    torch.save(made, file)
+    with whole_file(file) as unfinished:
+        torch.save(made, unfinished)
     return made
 
 
@@ -288,10 +298,10 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
 
 @torch.no_grad()
 def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
-    """Mean scores, and the gains over the degraded page."""
+    """Mean scores of the restored and of the degraded (``input …``) pages."""
     model.eval()
     scores: dict[str, list[Tensor]] = {}
-    for part in torch.arange(len(pairs["clean"])).chunk(len(pairs["clean"]) // 4):
+    for part in torch.arange(len(pairs["clean"])).split(4):
         clean, degraded = (pairs[kind][part].float() / 255 for kind in ("clean", "degraded"))
         for name, pictures in (("", quantize(model(degraded).float())), ("input ", degraded)):
             scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))

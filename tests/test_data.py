@@ -765,7 +765,7 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize("kind", ["pages", "generated", "mixed", "streaming"])
-@pytest.mark.parametrize("experiment", ["vit_base", "smoke", "crops"])
+@pytest.mark.parametrize("experiment", ["vit_base", "smoke", "crops", "release", "finetune"])
 def test_every_kind_of_data_builds(kind, experiment):
     config = composed(f"experiment={experiment}", f"data={kind}")
     module = build(config, "data", seed=0, degradation=Noise(), val_degradation=Noise())

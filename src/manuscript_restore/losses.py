@@ -63,7 +63,7 @@ class CombinedLoss(nn.Module):
     flattened towards 40 dB: it makes the last small error of a page that is nearly right as worth mending as a
     large one of a bad page.
 
-    Source: of the PSNR term, Chen et al. 2021 (HINet), section 3.3.
+    Source: of the PSNR term, Chen et al. 2021 (HINet).
 
     Args:
         l1: ``{"weight": float}``.
@@ -90,7 +90,7 @@ class CombinedLoss(nn.Module):
         self.perceptual = PerceptualLoss(**sections["perceptual"]) if self.weights["perceptual"] else None
 
     def forward(self, restored: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """Scalar terms, unweighted, under their names, and their weighted sum under ``loss``.
+        """Scalar terms, unweighted, under their names (``psnr`` negative), and their weighted sum under ``loss``.
 
         Args:
             restored: (B, 3, H, W) in [0, 1].
