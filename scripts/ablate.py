@@ -70,16 +70,18 @@ def ink(restored: Tensor, clean: Tensor) -> Tensor:
     return distance
 
 
-@timm.models.register_model
-def vit_tiny_patch8(**options: Any) -> nn.Module:
+def vit_tiny_patch8(**options: Any) -> Any:
     """ViT-tiny with four times as many tokens: timm has no name for it."""
     return timm.models.vit_tiny_patch16_224(**{"patch_size": 8, **options})
 
 
-@timm.models.register_model
-def vit_tiny_depth6(**options: Any) -> nn.Module:
+def vit_tiny_depth6(**options: Any) -> Any:
     """ViT-tiny with half of its blocks."""
     return timm.models.vit_tiny_patch16_224(**{"depth": 6, **options})
+
+
+for shape in (vit_tiny_patch8, vit_tiny_depth6):
+    timm.models.register_model(shape)
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,7 @@ def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
     """Mean scores of the restored and of the degraded (``input …``) pages."""
     model.eval()
     scores: dict[str, list[Tensor]] = {}
-    for part in torch.arange(len(pairs["clean"])).split(4):
+    for part in torch.split(torch.arange(len(pairs["clean"])), 4):
         clean, degraded = (pairs[kind][part].float() / 255 for kind in ("clean", "degraded"))
         for name, pictures in (("", quantize(model(degraded).float())), ("input ", degraded)):
             scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))
