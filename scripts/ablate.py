@@ -37,9 +37,9 @@ from manuscript_restore.config import build, config_dir, plain, register_resolve
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.images import quantize, to_uint8
-from manuscript_restore.losses import CombinedLoss
 from manuscript_restore.metrics.pictures import psnr, psnr_after_colour_fit, ssim
 from manuscript_restore.models import RestorationNetwork, build_model
+from manuscript_restore.training.losses import CombinedLoss
 
 Pairs = dict[str, Tensor]
 """``clean`` and ``degraded``, uint8 (N, 3, S, S)."""

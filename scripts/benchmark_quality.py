@@ -19,8 +19,8 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
 from manuscript_restore.evaluation.scores import describe
 from manuscript_restore.evaluation.statistics import Estimate, Summary
+from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.files import whole_file
-from manuscript_restore.report.tables import Table
 
 PEERS = ["median", "bilateral", "non_local_means", "unsharp", "clahe"]
 Results = dict[str, list[Summary]]

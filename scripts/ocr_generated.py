@@ -12,7 +12,7 @@ from statistics import mean, median
 from hydra import compose, initialize_config_dir
 
 from manuscript_restore.config import build, config_dir
-from manuscript_restore.ocr import character_error_rate, read_text
+from manuscript_restore.evaluation.ocr import character_error_rate, read_text
 from manuscript_restore.synthesis import PageGenerator
 
 

@@ -20,9 +20,9 @@ from manuscript_restore.checkpoint import load_model, read_checkpoint
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
+from manuscript_restore.images.figures import contact_sheet, error_map
 from manuscript_restore.metrics import psnr, ssim
 from manuscript_restore.models import ViTRestorer
-from manuscript_restore.report.figures import contact_sheet, error_map
 from manuscript_restore.synthesis import generate_page
 
 ERROR_LIMIT = 0.25

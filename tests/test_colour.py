@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import color
 
-from manuscript_restore.colour import delta_e_2000, to_grey, to_lab
+from manuscript_restore.images.colour import delta_e_2000, to_grey, to_lab
 
 
 @pytest.fixture

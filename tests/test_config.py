@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from manuscript_restore.config import build, config_dir, run_dir
 from manuscript_restore.errors import UserError
-from manuscript_restore.lit import RestorationModule, Schedule
 from manuscript_restore.train import plain, train
+from manuscript_restore.training.module import RestorationModule, Schedule
 
 CONFIGS = Path(config_dir())
 

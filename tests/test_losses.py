@@ -10,9 +10,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import vgg16
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.losses import CombinedLoss, PerceptualLoss
 from manuscript_restore.metrics import RestorationMetrics, psnr, ssim
 from manuscript_restore.synthesis import generate_page
+from manuscript_restore.training.losses import CombinedLoss, PerceptualLoss
 
 LITE0 = {"weight": 0.1, "network": "efficientnet_lite0"}
 

@@ -8,7 +8,13 @@ import pytest
 from torchmetrics.functional.text import char_error_rate, word_error_rate
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.ocr import ReadingErrors, character_error_rate, character_errors, read_text, word_errors
+from manuscript_restore.evaluation.ocr import (
+    ReadingErrors,
+    character_error_rate,
+    character_errors,
+    read_text,
+    word_errors,
+)
 from manuscript_restore.synthesis import PageGenerator
 
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")

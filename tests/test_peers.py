@@ -9,9 +9,9 @@ from skimage.filters import threshold_otsu, threshold_sauvola
 from skimage.filters import unsharp_mask as skimage_unsharp
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.evaluation.peers import GRIDS, PEERS, build_peer, otsu, sauvola, tune_peer
 from manuscript_restore.images import from_array, to_array, to_float, to_uint8
 from manuscript_restore.metrics import psnr
-from manuscript_restore.peers import GRIDS, PEERS, build_peer, otsu, sauvola, tune_peer
 from manuscript_restore.synthesis import generate_page
 
 FAST = sorted(set(PEERS) - {"bm3d"})
@@ -76,7 +76,7 @@ def test_mistakes_are_explained(page):
 
 
 def test_bm3d_without_its_package_names_the_extra(page, monkeypatch):
-    monkeypatch.setattr("manuscript_restore.peers.find_spec", lambda _: None)
+    monkeypatch.setattr("manuscript_restore.evaluation.peers.find_spec", lambda _: None)
     with pytest.raises(UserError, match="noncommercial-bm3d"):
         build_peer("bm3d")(page)
 

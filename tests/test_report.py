@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from manuscript_restore.report.figures import ink_errors
-from manuscript_restore.report.html import Bar, Case, Plot, Report, Section, data_uri
-from manuscript_restore.report.tables import Table
+from manuscript_restore.evaluation.report import Bar, Case, Plot, Report, Section, data_uri
+from manuscript_restore.evaluation.tables import Table
+from manuscript_restore.images.figures import ink_errors
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -142,6 +142,6 @@ def test_it_fits_a_narrow_window(page):
 
 
 def test_the_template_is_in_the_package():
-    import manuscript_restore.report as package
+    import manuscript_restore.evaluation as package
 
     assert (Path(package.__file__).parent / "template.html").is_file()

@@ -14,8 +14,7 @@ import manuscript_restore
 from manuscript_restore.checkpoint import export, identify, load_model
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference import Restorer, Settings, TorchBackend
-from manuscript_restore.inference.evidence import BlockMeans, Evidence, Scores
-from manuscript_restore.inference.restorer import Band
+from manuscript_restore.inference.evidence import Band, BlockMeans, Evidence, Scores
 from manuscript_restore.models import build_model
 
 

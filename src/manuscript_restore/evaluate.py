@@ -18,6 +18,8 @@ from manuscript_restore.config import build, chosen, plain, run_command
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method, Model, measure, methods_of
 from manuscript_restore.evaluation.pairs import DegradedPages, FolderPairs, Task, TextPages
+from manuscript_restore.evaluation.peers import GRIDS, build_peer, tune_peer
+from manuscript_restore.evaluation.report import Report
 from manuscript_restore.evaluation.results import (
     SUMMARY_HEADS,
     scores_csv,
@@ -29,10 +31,8 @@ from manuscript_restore.evaluation.scores import Judge
 from manuscript_restore.evaluation.sections import section
 from manuscript_restore.evaluation.statistics import Row, Summary, summarise
 from manuscript_restore.inference import TorchBackend
-from manuscript_restore.loggers import build_logger, release
 from manuscript_restore.metrics.learned import learned_score
-from manuscript_restore.peers import GRIDS, build_peer, tune_peer
-from manuscript_restore.report.html import Report
+from manuscript_restore.training.loggers import build_logger, release
 
 TASKS = ("degraded", "pairs", "binarisation", "text")
 

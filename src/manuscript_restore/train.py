@@ -22,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
 from manuscript_restore.config import build, chosen, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.loggers import build_logger, release
-from manuscript_restore.report.summary import print_summary
+from manuscript_restore.training.loggers import build_logger, release
+from manuscript_restore.training.summary import print_summary
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"

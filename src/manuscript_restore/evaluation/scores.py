@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from manuscript_restore import metrics, ocr
+from manuscript_restore import metrics
+from manuscript_restore.evaluation import ocr
 from manuscript_restore.evaluation.pairs import Pair
+from manuscript_restore.evaluation.peers import BINARISERS
 from manuscript_restore.images import to_array, to_uint8
 from manuscript_restore.metrics.binary import binary_scores
 from manuscript_restore.metrics.learned import Score
-from manuscript_restore.peers import BINARISERS
 
 
 @dataclass(frozen=True)

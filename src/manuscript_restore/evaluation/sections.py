@@ -7,13 +7,13 @@ from torch import Tensor
 
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method
 from manuscript_restore.evaluation.pairs import Pair, Task
+from manuscript_restore.evaluation.peers import BINARISERS
+from manuscript_restore.evaluation.report import Bar, Case, Plot, Section
 from manuscript_restore.evaluation.scores import ScoreInfo, describe
 from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, summarise
+from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.images import quantize
-from manuscript_restore.peers import BINARISERS
-from manuscript_restore.report.figures import error_map, ink_errors
-from manuscript_restore.report.html import Bar, Case, Plot, Section
-from manuscript_restore.report.tables import Table
+from manuscript_restore.images.figures import error_map, ink_errors
 
 INTROS = {
     "clean": "Restored pages against the clean ones they were damaged from.",

@@ -5,6 +5,7 @@ The maps are 8-bit grey pictures. *Change*: ten grey levels a unit of CIEDE2000,
 full scale. Maps of pages beyond `MAP_SIDE` are block means at a whole fraction of the size.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from manuscript_restore.colour import delta_e_2000
 from manuscript_restore.images import to_array, to_uint8
-from manuscript_restore.inference.restorer import Band
-from manuscript_restore.report.figures import contact_sheet
+from manuscript_restore.images.colour import delta_e_2000
+from manuscript_restore.images.figures import contact_sheet
 
 MAP_SIDE = 6000
 """Longest side of a map, pixels."""
@@ -31,6 +31,20 @@ VISIBLE = 2.3
 BINS_PER_UNIT = 20
 SAMPLING = 5
 """Every so many-th row and column decides a page's mean change; odd: networks leave patterns of 2, 4, 8 pixels."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of a page, restored.
+
+    ``original`` and ``restored`` are (C, n, W) in [0, 1], C as given; ``spread`` is the standard deviation
+    (n, W) of the views' restorations, averaged over the colours, or None.
+    """
+
+    top: int
+    original: Tensor
+    restored: Tensor
+    spread: Tensor | None
 
 
 def change(band: Band) -> Tensor:

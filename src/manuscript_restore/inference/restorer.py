@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from manuscript_restore.checkpoint import ModelIdentity, find_released, identify, load_model
-from manuscript_restore.colour import keep_support_colour, to_grey
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import to_rgb
+from manuscript_restore.images.colour import keep_support_colour, to_grey
 from manuscript_restore.inference.backends import Backend, TorchBackend
+from manuscript_restore.inference.evidence import Band, change, confidence
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
 
@@ -54,20 +55,6 @@ class Settings:
         if not 0 <= self.strength <= 1:
             raise UserError(f"strength={self.strength}: must be between 0 and 1")
         Tiling(self.tile, self.overlap, self.batch or 1)  # checks them
-
-
-@dataclass(frozen=True)
-class Band:
-    """Some rows of a page, restored.
-
-    ``original`` and ``restored`` are (C, n, W) in [0, 1], C as given; ``spread`` is the standard deviation
-    (n, W) of the views' restorations, averaged over the colours, or None.
-    """
-
-    top: int
-    original: Tensor
-    restored: Tensor
-    spread: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -152,8 +139,6 @@ class Restorer:
 
     def restore_with_evidence(self, image: Tensor) -> Restored:
         """Restore a float tensor (3, H, W) in [0, 1] and say where, how much and how surely it changed."""
-        from manuscript_restore.inference.evidence import change, confidence
-
         _check(image)
         if not image.is_floating_point():
             raise UserError(f"restore: values of type {image.dtype}; evidence takes float in [0, 1]")

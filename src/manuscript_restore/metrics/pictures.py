@@ -8,7 +8,7 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
 )
 
-from manuscript_restore.colour import delta_e_2000
+from manuscript_restore.images.colour import delta_e_2000
 
 PSNR_CAP_DB = 100.0
 SSIM_WINDOW = 11

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import quantize
-from manuscript_restore.losses import CombinedLoss
 from manuscript_restore.metrics import RestorationMetrics
 from manuscript_restore.models import build_model
+from manuscript_restore.training.losses import CombinedLoss
 
 Batch = Mapping[str, Any]
 

@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 from PIL import Image
 from torch import Tensor
 
+from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.images import to_array, to_uint8
-from manuscript_restore.report.tables import Table
 
 LONGEST_SIDE = 1100
 """Of a picture in the report, pixels; larger ones are shrunk."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.images.figures import contact_sheet
 from manuscript_restore.metrics import psnr, ssim
-from manuscript_restore.report.figures import contact_sheet
 
 TITLES = ("degraded", "restored", "clean")
 

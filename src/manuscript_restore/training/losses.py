@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.metrics import ssim
-from manuscript_restore.perceptual import IMAGENET_MEAN, IMAGENET_STD, build_features
+from manuscript_restore.training.perceptual import IMAGENET_MEAN, IMAGENET_STD, build_features
 
 PSNR_FLOOR = 1e-4
 """Squared error of 40 dB."""
@@ -24,7 +24,7 @@ class PerceptualLoss(nn.Module):
     Source: Johnson et al. 2016, eq. 2, with L1 in place of the squared norm.
 
     Args:
-        network: ``efficientnet_lite0`` (weights in a package) or ``vgg16``; see `manuscript_restore.perceptual`.
+        network: ``efficientnet_lite0`` (weights in a package) or ``vgg16``; see `training.perceptual`.
         options: The network's own options.
     """
 

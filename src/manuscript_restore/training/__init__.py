@@ -1,0 +1,1 @@
+"""What a training is made of: the LightningModule, its losses, callbacks and loggers, and its last words."""
