@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format train flow gallery bench benchmark-quality ablate clean
+.PHONY: help demo test test-fast docs lint format train flow gallery bench benchmark-quality ablate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: $(READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+docs: $(READY) ## Build the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -62,5 +65,5 @@ ablate: $(READY) ## Compare recipes at equal training time: make ablate ARGS='--
 	$(BIN)/python scripts/ablate.py $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
