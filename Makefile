@@ -31,7 +31,7 @@ test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 docs: $(READY) ## Build the documentation as a site: site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -158,7 +158,7 @@ def commands_page() -> str:
     page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="manuscript-restore")
     page = page.replace("# `manuscript-restore`", "# Commands", 1)
     page = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", page)  # cut off in mid-sentence, and repeated below
-    for name in ("train", "evaluate", "generate", "prepare"):
+    for name in ("train", "evaluate", "generate"):
         usage = f"manuscript-restore {name} [OPTIONS]\n```\n"
         keys_link = f"\n[Every key](config/{name}.md).\n"
         page = page.replace(usage, usage.replace("OPTIONS", "KEY=VALUE …") + keys_link)
@@ -175,7 +175,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "config/degradations": degradations_page(),
         "config/evaluate": entry("evaluate"),
         "config/generate": entry("generate", *GENERATOR),
-        "config/prepare": entry("prepare"),
         "commands": commands_page(),
     }
     for name, content in pages.items():

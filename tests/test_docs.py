@@ -15,7 +15,7 @@ MOUNTS = {  # where a group's keys stand in the config, if elsewhere than their 
     "degradation": ("val_degradation", "degradation.pipelines.reference", "degradation.pipelines.paper"),
     "generator": ("data.generator", "text.generator"),
 }
-ENTRIES = ("train", "evaluate", "generate", "prepare")
+ENTRIES = ("train", "evaluate", "generate")
 
 hooks_spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
 hooks = importlib.util.module_from_spec(hooks_spec)
