@@ -113,5 +113,5 @@ def test_a_key_has_its_default_and_its_comment():
     rows = {row.name: row for row in hooks.keys(hooks.CONFIGS / "data" / "pages.yaml")}
     assert rows["data.val_fraction"].default == "0.1"
     assert rows["data.num_generated"].default == "{train: 32, val: 8, test: 8}"
-    assert rows["data.augment"].comment == "of the clean view, in training"
-    assert rows["data.augment.scale"] == ("data.augment.scale", "[1.0, 1.0]", "crop only: random zoom")
+    assert rows["data.augment"].comment == "random changes of the clean view, in training only"
+    assert rows["data.augment.scale"] == ("data.augment.scale", "[1.0, 1.0]", "range of the random zoom; crops only")
