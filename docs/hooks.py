@@ -84,7 +84,8 @@ def code(text: str) -> str:
 def section(path: Path, level: int = 3) -> str:
     """One file of a group: what it is, its keys."""
     group = path.relative_to(CONFIGS).parent.as_posix()
-    title = f"{'#' * level} `{group}={path.stem}`\n\n"
+    name = path.stem if group == "degradation/transforms" else f"{group}={path.stem}"
+    title = f"{'#' * level} `{name}`\n\n"
     rows = list(keys(path))
     return title + quoted(header(path)) + (table(rows) if rows else "Changes other options' values only.\n") + "\n"
 
@@ -137,8 +138,8 @@ def degradations_page() -> str:
     """The presets as they are, and every key of every transform."""
     page = "# Config of the degradations\n\nWhat they look like: [Degradations](../degradations.md).\n\n"
     page += "".join(source(path) for path in options("degradation"))
-    page += "## Transforms\n\n" + "".join(section(path) for path in options("degradation/transforms"))
-    return page
+    page += "## Transforms\n\nA preset names them in `transforms`; their keys are then the preset's.\n\n"
+    return page + "".join(section(path) for path in options("degradation/transforms"))
 
 
 def experiments_page() -> str:

@@ -84,6 +84,8 @@ def test_page(page):
     assert not wrong(text)
     modules = re.findall(r"-m manuscript_restore\.(\w+)", text)
     assert set(modules) <= {*ENTRIES, "restore"}
+    programs = re.findall(r"\b(?:scripts|benchmarks|notebooks)/[\w/]+\.\w+", text)
+    assert not [program for program in programs if not (ROOT / program).is_file()]
 
 
 def test_pages_that_the_code_names_are_there():
