@@ -1,8 +1,7 @@
 """Measure folders of many pages: time to index them, and the memory of the processes that read them.
 
 Makes --files small JPEGs (hard links) in a temporary folder, indexes it, and reads all of it for --epochs with
-two workers; then does the same with a list of Path objects, the usual way, for comparison. --shards N also
-writes N larger pages into shards and compares the speed of reading.
+two workers; then does the same with a list of Path objects, the usual way, for comparison.
 
     python scripts/bench_data.py --files 200000
 
@@ -32,10 +31,8 @@ from manuscript_restore import images
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import TrainingPages
 from manuscript_restore.data.sampler import EpochSampler
-from manuscript_restore.data.shards import ShardSource
 from manuscript_restore.data.sources import FolderSource, PageSource
 from manuscript_restore.data.views import View
-from manuscript_restore.prepare import prepare
 
 FILES_PER_FOLDER = 1000  # a hard link too many, and the file system refuses
 NUM_WORKERS = 2
@@ -129,21 +126,6 @@ def measure_memory(root: Path, index_dir: Path, num_epochs: int) -> dict[str, An
     return results
 
 
-def measure_shards(number: int, folder: Path) -> dict[str, float]:
-    made: dict[str, Any] = {"overwrite": False, "max_side": None, "chunk_mb": 64, "num_workers": NUM_WORKERS}
-    some = folder / "some"
-    make_files(some, number, side=1024)
-    writing = seconds(
-        lambda: prepare(pages=str(some), out=str(folder / "shards"), n=1, seed=0, generator={}, **made)  # type: ignore[arg-type]
-    )
-    order = np.random.default_rng(0).permutation(number).tolist()
-    rates = {"written": number / writing}
-    for name, source in {"files": FolderSource(some), "shards": ShardSource(str(folder / "shards"))}.items():
-        source.read(0)
-        rates[f"read from {name}"] = number / seconds(lambda of=source: [of.read(i) for i in order])  # type: ignore[misc]
-    return rates
-
-
 def report(times: dict[str, float], results: dict[str, Any], files: int) -> None:
     console = Console()
     console.print(f"\n{files:,} files, {NUM_WORKERS} workers\n")
@@ -170,7 +152,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--shards", type=int, default=0, metavar="N")
     parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
@@ -178,7 +159,7 @@ def main() -> None:
         read_epochs(kind, Path(root), Path(index_dir), arguments.epochs)
         return
     with tempfile.TemporaryDirectory() as name:
-        folder, root, index_dir = Path(name), Path(name) / "pages", Path(name) / "index"
+        root, index_dir = Path(name) / "pages", Path(name) / "index"
         make_files(root, arguments.files, side=32)
         time.sleep(3)  # a folder that has just changed is not trusted
         open_folder = lambda: FolderSource(root, index_dir=str(index_dir))  # noqa: E731
@@ -187,9 +168,6 @@ def main() -> None:
         times["index, one folder of it changed"] = seconds(open_folder)
         times["list of Path objects"] = seconds(lambda: images.find_images(root))
         report(times, measure_memory(root, index_dir, arguments.epochs), arguments.files)
-        if arguments.shards:
-            for what, rate in measure_shards(arguments.shards, folder).items():
-                print(f"{what:<40}{rate:8.0f} pages a second")
 
 
 if __name__ == "__main__":
