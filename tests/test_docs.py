@@ -90,7 +90,7 @@ def test_page(page):
 
 def test_pages_that_the_code_names_are_there():
     named = set()
-    for folder, kind in (("src", "*.py"), ("scripts", "*.py"), ("configs", "*.yaml")):
+    for folder, kind in (("src", "*.py"), ("scripts", "*.py"), ("benchmarks", "*.py"), ("configs", "*.yaml")):
         for path in (ROOT / folder).rglob(kind):
             named.update(re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8")))
     assert named
