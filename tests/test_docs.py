@@ -40,7 +40,7 @@ def settings(text: str) -> list[tuple[str, str]]:
     code = re.findall(r"```bash\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
     commands = re.sub(r"--model \S+", "", "\n".join(code))  # NAME=FILE
     found = re.findall(r"""(?:^|[\s'"({])\+?([a-z][\w./]*(?:@[\w.]+)?)=(\S*)""", commands)
-    return [(key, value.rstrip("',;)`")) for key, value in found]
+    return [(key, value.rstrip("',;)`")) for key, value in found if not key.startswith("hydra.")]
 
 
 def options_of(value: str) -> list[str]:
@@ -84,6 +84,8 @@ def test_page(page):
     assert not wrong(text)
     modules = re.findall(r"-m manuscript_restore\.(\w+)", text)
     assert set(modules) <= {*ENTRIES, "restore"}
+    benchmarks = re.findall(r"-m benchmarks (\w+)", text)
+    assert not [name for name in benchmarks if not (ROOT / "benchmarks" / f"{name}.py").is_file()]
     programs = re.findall(r"\b(?:scripts|benchmarks|notebooks)/[\w/]+\.\w+", text)
     assert not [program for program in programs if not (ROOT / program).is_file()]
 
