@@ -1,7 +1,7 @@
 """Restore damaged manuscript pages with Vision Transformers trained on synthetic damage.
 
 ``Restorer`` restores pictures from Python; everything else is in the modules. Importing the package sets how
-OpenMP's threads wait, and how many there are, unless the environment says so: PyTorch reads that when it is loaded.
+OpenMP's threads wait, and how many there are, unless the environment says so: PyTorch reads it when it is loaded.
 """
 
 import math
