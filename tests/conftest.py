@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+# The tests' pictures are too small for threads to share, and other tests run beside.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 

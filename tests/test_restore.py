@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import nullcontext
@@ -26,6 +25,8 @@ from manuscript_restore.inference import job as job_module
 from manuscript_restore.inference.job import Job, Output, alone_in
 from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
+from manuscript_restore.restore import main
+from tests.processes import start
 
 
 @pytest.fixture(scope="module")
@@ -264,21 +265,21 @@ def test_killed_in_the_middle_nothing_is_lost(tmp_path: Path, model: Path) -> No
     scans.mkdir()
     for number in range(12):
         array = np.random.default_rng(number).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(array).resize((480, 320)).save(scans / f"{number}.png")
-    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
-    command += ["--device", "cpu", "--sidecar"]
+        Image.fromarray(array).resize((250, 200)).save(scans / f"{number}.png")
+    command = (scans, "-o", out, "-m", model, "--device", "cpu", "--sidecar")
+    said = tmp_path / "said"
     for expected in (1, 4, 7):  # pages that are there when it is killed
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        while len(list(out.glob("*.png"))) < expected and process.poll() is None:
+        process = start(main, *command, said=said)
+        while len(list(out.glob("*.png"))) < expected and process.is_alive():
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        process.kill()
+        process.join()
     there = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.png")}
     assert 0 < len(there) < 12
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert f"{12 - len(there)} restored, {len(there)} there already" in finished.stdout
+    finished = start(main, *command, said=said)
+    finished.join()
+    assert finished.exitcode == 0
+    assert f"{12 - len(there)} restored, {len(there)} there already" in said.read_text()
     assert files(out) == sorted(f"{n}.png{suffix}" for n in range(12) for suffix in ("", ".json"))  # no stray file
     assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())  # none twice
     for number in range(12):
@@ -290,13 +291,14 @@ def test_interrupted_it_stops_cleanly(scans: Path, tmp_path: Path, model: Path) 
     for number in range(40):
         os.link(scans / "1.png", scans / f"copy{number}.png")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (out.is_dir() and any(out.glob("*.png"))) and process.poll() is None:
+    process = start(main, scans, "-o", out, "-m", model, "--device", "cpu", said=tmp_path / "said")
+    while not (out.is_dir() and any(out.glob("*.png"))) and process.is_alive():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=60)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 130
     assert "interrupted" in said
     assert "Traceback" not in said
     assert not [name for name in files(out) if name.endswith(".partial")]
