@@ -49,17 +49,14 @@ flow: $(READY) ## Draw the training flow: make flow ARGS='--checkpoint …/best.
 gallery: $(READY) ## Draw every degradation and preset: make gallery ARGS='--pages folder'
 	$(BIN)/python scripts/gallery.py $(ARGS)
 
-bench: $(READY) ## Measure degradations, generated pages, large folders and restoring
-	$(BIN)/python scripts/bench_degradation.py
-	$(BIN)/python scripts/bench_generator.py
-	$(BIN)/python scripts/bench_data.py
-	$(BIN)/python scripts/bench_restore.py
+bench: $(READY) ## Measure: make bench ARGS='NAME [options]'; without ARGS the quick benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 benchmark-quality: $(READY) ## Score models and peers: make benchmark-quality ARGS='--pages … --model NAME=PATH'
-	$(BIN)/python scripts/benchmark_quality.py $(ARGS)
+	$(BIN)/python -m benchmarks quality $(ARGS)
 
 ablate: $(READY) ## Compare recipes at equal training time: make ablate ARGS='--pages …'
-	$(BIN)/python scripts/ablate.py $(ARGS)
+	$(BIN)/python -m benchmarks ablate $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

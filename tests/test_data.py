@@ -662,7 +662,6 @@ def test_one_page_cannot_be_split(tmp_path):
             {"generated_share": 1, "generator": Painter(), "val_dir": "pages"},
             "data.val_dir=pages: data=generated reads no folder; use data=pages .* data=mixed",
         ),
-        ({"shard_window": 0}, "data.shard_window=0"),
     ],
 )
 def test_bad_values(options, message):
@@ -741,7 +740,7 @@ def test_overfit_batches_repeats_one_batch(tmp_path):
     assert torch.equal(model.fed[0][0], model.fed[1][0])
 
 
-def test_shards_cover_every_page_once(tmp_path):
+def test_devices_cover_every_page_once(tmp_path):
     module = data_module(train_dir=str(make_folder(tmp_path, num_pages=11)), val_fraction=0.5, batch_size=2)
     module.setup("fit")
     val, train = [], []

@@ -1,6 +1,5 @@
 """The scripts and the notebook, run as a user runs them."""
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -105,33 +104,6 @@ def test_calibration_compares_and_proposes(tmp_path):
     rows = {line.split("|")[1].strip(): line.split("|") for line in done.stdout.splitlines() if "±" in line}
     assert rows["support L*"][2] != rows["support L*"][3]
     assert rows["support L*"][3] == rows["support L*"][4]  # nothing was degraded
-
-
-@pytest.mark.slow
-def test_bench_times_every_transform_and_preset(tmp_path):
-    done = script("bench_degradation", "--sizes", 32, "--batches", 1, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    labels = {line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")}
-    assert labels >= {"foxing", "jpeg", "preset reference", "preset palm_leaf"}
-    missing = script(
-        "bench_degradation", "--sizes", 32, "--batches", 1, "--augraphy", sys.executable, cwd=tmp_path
-    )
-    assert missing.returncode != 0
-    assert "No module named 'augraphy'" in missing.stderr
-
-
-@pytest.mark.slow
-def test_ablation_scores_variants_on_the_same_pairs(tmp_path):
-    for split in ("train", "val"):
-        (tmp_path / "pages" / split).mkdir(parents=True)
-        for seed in range(4):
-            write(generate_page(5, seed, height=280, width=280), tmp_path / "pages" / split / f"{seed}.png")
-    arguments = ["--pages", "pages", "--seconds", 2, "--pairs", 32, "--presets", "reference"]
-    done = script("ablate", "release", "no residual", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    release, without = csv.DictReader((tmp_path / "outputs/ablation/ablation.csv").read_text().splitlines())
-    assert release["reference input psnr"] == without["reference input psnr"]
-    assert float(release["reference psnr"]) > float(without["reference psnr"])
 
 
 @pytest.mark.slow

@@ -37,12 +37,6 @@ def generate(context: typer.Context) -> None:
     _hand_over("generate", context)
 
 
-@app.command(add_help_option=False, context_settings=TO_HYDRA)
-def prepare(context: typer.Context) -> None:
-    """Write pages into shards for `data=streaming`; as `python -m manuscript_restore.prepare`."""
-    _hand_over("prepare", context)
-
-
 app.command()(restore)
 
 

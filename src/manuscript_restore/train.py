@@ -183,6 +183,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
+    warnings.filterwarnings("ignore", message=".*requested to overfit.*")  # debug=overfit: what it is for
     warnings.filterwarnings("ignore", message="Checkpoint directory .* not empty")  # a resumed run goes on there
 
 

@@ -65,21 +65,9 @@ class TrainingPages(Dataset[dict[str, Any]]):
             if rest == 0 and number < len(coming):
                 self.pages.make(coming[number])
 
-    @property
-    def shards(self) -> NDArray[np.int64] | None:
-        """Where the shards of the items begin, for the sampler; None: there are none."""
-        shards = self.pages.source.shards
-        rounds = self.num_items // max(1, len(self.pages))  # items of a page lie len(pages) apart
-        if shards is None:
-            return None
-        starts = [shards[:-1] + number * len(self.pages) for number in range(rounds)]
-        return np.append(np.concatenate(starts), self.num_items)
-
 
 class MixedPages(Dataset[dict[str, Any]]):
     """The items of several data sets, one after the other."""
-
-    shards = None
 
     def __init__(self, parts: list[TrainingPages]) -> None:
         self.parts = parts

@@ -30,7 +30,7 @@ class PagesDataModule(L.LightningDataModule):
     Args:
         degradation: Of training pages: ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
         val_degradation: Of validation and test pages.
-        train_dir: Folder of clean pages, searched with its subfolders; or shards, here or at ``s3://…``.
+        train_dir: Folder of clean pages, searched with its subfolders, or their address: ``s3://…``.
         val_dir: None: a part of ``train_dir`` that never trains.
         test_dir: None: the validation pages.
         index_dir: Where the indexes of large folders are kept; None: the user's cache directory.
@@ -45,7 +45,6 @@ class PagesDataModule(L.LightningDataModule):
         augment: Fields of `Augment`.
         views_per_page: Items that an epoch takes from each training page: more than 1 for crops of large pages.
             (Mixed, the generated pages share what ``generated_share`` leaves them.)
-        shard_window: Shards whose pages are shuffled together.
         val_views_per_page: Fixed pairs of each validation and test page.
         batch_size: Of training, per device.
         val_batch_size: Of validation and test, per device.
@@ -77,7 +76,6 @@ class PagesDataModule(L.LightningDataModule):
         image_size: int = 256,
         augment: dict[str, Any] | None = None,
         views_per_page: int = 1,
-        shard_window: int = 4,
         val_views_per_page: int = 1,
         batch_size: int = 16,
         val_batch_size: int = 16,
@@ -95,7 +93,6 @@ class PagesDataModule(L.LightningDataModule):
         check_number("val_batch_size", val_batch_size, at_least=1)
         check_number("views_per_page", views_per_page, at_least=1)
         check_number("val_views_per_page", val_views_per_page, at_least=1)
-        check_number("shard_window", shard_window, at_least=1)
         check_number("num_workers", num_workers, at_least=0)
         check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         if max_val_pages is not None:
@@ -114,7 +111,7 @@ class PagesDataModule(L.LightningDataModule):
             seed=seed,
             val_seed=val_seed,
         )
-        self.max_val_pages, self.shard_window = max_val_pages, shard_window
+        self.max_val_pages = max_val_pages
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
@@ -148,9 +145,7 @@ class PagesDataModule(L.LightningDataModule):
         """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
         assert self._train is not None
         world_size, rank = self._world()
-        sampler = EpochSampler(
-            self._train, world_size, rank, seed=self.seed, shards=self._train.shards, window=self.shard_window
-        )
+        sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
         # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
         sampler.set_epoch(self._next_epoch)
         return DataLoader(

@@ -26,9 +26,6 @@ def stable_hash(*parts: object) -> int:
 class PageSource(ABC):
     """A list of clean pages; of an endless one, the part that an epoch uses."""
 
-    shards: NDArray[np.int64] | None = None
-    """Where its shards begin, and the number of pages, if pages near each other are read faster; else None."""
-
     @abstractmethod
     def __len__(self) -> int:
         """Count the pages of an epoch."""
@@ -178,7 +175,6 @@ class Subset(PageSource):
 
     def __init__(self, source: PageSource, rows: NDArray[np.int64]) -> None:
         self.source, self.rows = source, rows
-        self.shards = None if source.shards is None else np.searchsorted(rows, source.shards)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from manuscript_restore.data.shards import open_pages
+from manuscript_restore.data.remote import open_pages
 from manuscript_restore.data.sources import GeneratedSource, Generator, PageSource, split_by_name
 from manuscript_restore.errors import UserError
 
@@ -18,7 +18,7 @@ class Splits:
     """Which pages train, validate and test.
 
     Args:
-        folders: Of ``train``, ``val`` and ``test``: a folder of images, shards, or None.
+        folders: Of ``train``, ``val`` and ``test``: a folder of images, their address, or None.
         val_fraction: Part of the training folder that validates when there is no other.
         index_dir: Where indexes of large folders are kept.
         generator: Draws pages.

@@ -1,25 +1,20 @@
 """Milliseconds an image of every degradation and preset, against OpenCV, Albumentations and Augraphy.
 
-    python scripts/bench_degradation.py [--batches 5] [--sizes 256 512] [--augraphy PYTHON] [--device cuda]
+    python -m benchmarks degradation [--batches 5] [--sizes 256 512] [--augraphy PYTHON] [--device cuda]
 
 First the reference's six against a plain per-image OpenCV loop; then each transform and each preset, beside the
 nearest counterparts of Albumentations and, where an interpreter that has Augraphy is named, of Augraphy. All in
-one run, in turn; medians of the repeats, and ratios: how many times faster ours is. On a busy machine OpenMP's
-threads, which wait for one another by spinning, make PyTorch up to a hundred times slower; OMP_WAIT_POLICY=passive
-in the environment prevents it.
+one run, in turn; medians of the repeats, and ratios: how many times faster ours is.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import cv2
@@ -28,6 +23,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
+from benchmarks.measure import duration, parser, row, seconds, start_table
 from manuscript_restore.config import build, config_dir
 from manuscript_restore.degradation import DegradationPipeline
 from manuscript_restore.synthesis import generate_page
@@ -65,6 +61,25 @@ PEERS: dict[str, tuple[str | None, str | None]] = {
     "uneven_illumination": ("Illumination", "LightingGradient"),
     "yellowing": (None, "ColorPaper"),
 }
+
+
+def main(arguments: list[str]) -> None:
+    """Print a row for the reference's six, for each transform and each preset."""
+    options = parser("degradation", __doc__)
+    options.add_argument("--batches", type=int, default=5)
+    options.add_argument("--sizes", type=int, nargs="+", default=[256])
+    options.add_argument("--augraphy", metavar="PYTHON", help="an interpreter whose environment has Augraphy")
+    options.add_argument("--device", default="cpu")
+    args = options.parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for size in args.sizes:
+            note = "Seconds an image; beside it those of other libraries, and how many times slower they are.\n"
+            start_table(f"Degradations at {size}×{size}, batch {BATCH}, {args.device}", note)
+            bench = Bench(size, args.batches, args.device, args.augraphy)
+            bench.reference()
+            bench.transforms()
+            bench.presets()
 
 
 def opencv_loop(pages: Pages, p: float, rng: np.random.Generator) -> list[Pages]:
@@ -110,21 +125,8 @@ def preset(name: str, *overrides: str) -> DegradationPipeline:
     return built
 
 
-def milliseconds(function: Callable[[], object], batches: int, device: str = "cpu") -> float:
-    """Milliseconds an image: median over the batches, after a warm-up."""
-    function()
-    seconds = []
-    for _ in range(batches):
-        start = time.perf_counter()
-        function()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds) / BATCH
-
-
 class Bench:
-    """Ours and the peers on the same pages of one size."""
+    """Ours and the peers on the same pages of one size; seconds an image."""
 
     def __init__(self, size: int, batches: int, device: str, augraphy: str | None) -> None:
         self.batches, self.device = batches, device
@@ -136,7 +138,11 @@ class Bench:
 
     def ours(self, pipeline: DegradationPipeline) -> float:
         """A pipeline of ours."""
-        return milliseconds(lambda: pipeline(self.clean, seed=next(self.seeds)), self.batches, self.device)
+        return self.timed(lambda: pipeline(self.clean, seed=next(self.seeds)), self.device)
+
+    def timed(self, function: Callable[[], object], device: str = "cpu") -> float:
+        """Seconds an image of what handles all the pages."""
+        return seconds(function, self.batches, device=device) / BATCH
 
     def albumentations(self, name: str) -> float:
         """One of Albumentations', with its own defaults."""
@@ -144,7 +150,7 @@ class Bench:
         import albumentations
 
         transform: Any = albumentations.Compose([getattr(albumentations, name)(p=1)], seed=0)
-        return milliseconds(lambda: [transform(image=page) for page in self.pages], self.batches)
+        return self.timed(lambda: [transform(image=page) for page in self.pages])
 
     def augraphys(self, names: list[str], repeats: int) -> dict[str, float | None]:
         """Those of Augraphy's, with their own defaults, in its own interpreter."""
@@ -166,11 +172,11 @@ class Bench:
         """The reference's six against the OpenCV loop."""
         rng = np.random.default_rng(0)
         for label, p in (("reference, all six on every page", 1.0), ("reference, each with probability 0.5", 0.5)):
-            loop = milliseconds(lambda p=p: opencv_loop(self.pages, p, rng), self.batches)  # type: ignore[misc]
+            loop = self.timed(lambda p=p: opencv_loop(self.pages, p, rng))  # type: ignore[misc]
             pipeline = preset("reference")
             for transform in pipeline.transforms.values():
                 transform.p = p
-            row(label, self.ours(pipeline), {"OpenCV loop": loop})
+            self.row(label, pipeline, {"OpenCV loop": loop})
 
     def transforms(self) -> None:
         """Each transform alone, on every page."""
@@ -181,46 +187,18 @@ class Bench:
             album, augraphy = PEERS.get(name, (None, None))
             peers = {f"Albumentations {album}": self.albumentations(album) if album else None}
             peers[f"Augraphy {augraphy}"] = theirs.get(augraphy or "")
-            row(name, self.ours(pipeline), peers)
+            self.row(name, pipeline, peers)
 
     def presets(self) -> None:
         """Each preset, against Augraphy's default pipeline."""
         theirs = self.augraphys(["default pipeline"], repeats=BATCH)
         for path in sorted(Path(config_dir(), "degradation").glob("*.yaml")):
             if path.stem != "none":
-                row(
-                    f"preset {path.stem}",
-                    self.ours(preset(path.stem)),
-                    {f"Augraphy {k}": v for k, v in theirs.items()},
-                )
+                peers = {f"Augraphy {name}": time for name, time in theirs.items()}
+                self.row(f"preset {path.stem}", preset(path.stem), peers)
 
-
-def row(label: str, ours: float, peers: dict[str, float | None]) -> None:
-    """Print one line of the table."""
-    ratios = "; ".join(f"{name} {ms:.2f} ({ms / ours:.1f}×)" for name, ms in peers.items() if ms is not None)
-    print(f"| {label} | {ours:.2f} | {1000 / ours:.0f} | {ratios} |", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", type=int, default=5)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256])
-    parser.add_argument("--augraphy", metavar="PYTHON", help="an interpreter whose environment has Augraphy")
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    threads = f"{torch.get_num_threads()} torch threads, {cv2.getNumThreads()} OpenCV threads"
-    busy = os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1)
-    if busy and os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive":
-        print("The machine is busy and the timings are not to be trusted: wait, or set OMP_WAIT_POLICY=passive")
-    for size in args.sizes:
-        print(f"\n{size}×{size}, batch {BATCH}, {args.device}, {threads}\n")
-        print("| | ms an image | images/s | peers: ms an image (how many times slower) |\n|---|---|---|---|")
-        bench = Bench(size, args.batches, args.device, args.augraphy)
-        bench.reference()
-        bench.transforms()
-        bench.presets()
-
-
-if __name__ == "__main__":
-    main()
+    def row(self, label: str, pipeline: DegradationPipeline, peers: dict[str, float | None]) -> None:
+        """Time ours and print the row."""
+        ours = self.ours(pipeline)
+        ratios = [f"{name} {duration(time)} ({time / ours:.1f}×)" for name, time in peers.items() if time]
+        row(label, ours, rate=f"{1 / ours:.0f} images/s", beside="; ".join(ratios))

@@ -1,8 +1,8 @@
-"""Times Augraphy's augmentations and default pipeline on the pages of a .npy file; prints JSON, name → ms.
+"""Times Augraphy's augmentations and default pipeline on the pages of a .npy file; prints JSON, name → seconds.
 
-    PYTHON_WITH_AUGRAPHY scripts/augraphy_timings.py PAGES.npy REPEATS NAME [NAME …]
+    PYTHON_WITH_AUGRAPHY benchmarks/augraphy_timings.py PAGES.npy REPEATS NAME [NAME …]
 
-Run by bench_degradation.py in an environment of its own: Augraphy is not a dependency.
+Run by the benchmark `degradation` in an environment of its own: Augraphy is not a dependency.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 
 
-def milliseconds(function: Callable[[Any], Any], pages: Any, repeats: int) -> float | None:
+def seconds(function: Callable[[Any], Any], pages: Any, repeats: int) -> float | None:
     """Median over the pages that it does not fail on, after a warm-up."""
-    seconds = []
+    taken = []
     for page in (pages[0], *pages[:repeats]):
         start = time.perf_counter()
         with contextlib.suppress(Exception):
             function(page.copy())
-            seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds[1:]) if len(seconds) > 1 else None
+            taken.append(time.perf_counter() - start)
+    return median(taken[1:]) if len(taken) > 1 else None
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
                 function = augraphy.default_augraphy_pipeline()
             else:
                 function = getattr(augraphy, name)(p=1)
-            timings[name] = milliseconds(function, pages, int(repeats))
+            timings[name] = seconds(function, pages, int(repeats))
     print(json.dumps(timings))
 
 

@@ -1,6 +1,6 @@
 """Compare recipes at equal training time: same seconds, same damaged crops, same validation pairs, same seed.
 
-    python scripts/ablate.py --pages FOLDER --seconds 90 [--weights default] [--set optimizer.lr=4e-4] [NAME …]
+    python -m benchmarks ablate --pages FOLDER --seconds 90 [--weights default] [--set optimizer.lr=4e-4] [NAME …]
 
 FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) changes one thing of
 ``experiment=release``, trains for so many seconds, from nothing or from the weights of a model, and is scored on
@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from benchmarks.measure import parser
 from manuscript_restore.checkpoint import start_from
 from manuscript_restore.config import build, config_dir, plain, register_resolvers
 from manuscript_restore.errors import UserError
@@ -156,8 +157,9 @@ VARIANTS = {
 }
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: list[str]) -> None:
+    """Train and score the variants."""
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     register_resolvers()
     try:
@@ -187,25 +189,26 @@ def compare(options: argparse.Namespace) -> None:
         print(*(f"{key} {value:.3f}" if isinstance(value, float) else value for key, value in row.items()))
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(VARIANTS)}")
-    parser.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
-    parser.add_argument("--seconds", type=float, default=90, help="of training, each")
-    parser.add_argument("--pairs", type=int, default=2000, help="damaged crops to draw from")
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options."""
+    known = parser("ablate", __doc__)
+    known.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(VARIANTS)}")
+    known.add_argument("--pages", type=Path, required=True, help="clean pages in train/ and val/")
+    known.add_argument("--seconds", type=float, default=90, help="of training, each")
+    known.add_argument("--pairs", type=int, default=2000, help="damaged crops to draw from")
     presets = ["reference", "paper", "palm_leaf"]
-    parser.add_argument("--presets", nargs="+", default=presets, metavar="PRESET", help="to score on")
-    parser.add_argument("--crops", type=int, default=2, help="of each page, to score on")
-    parser.add_argument("--weights", help="begin with those of a model: its path, or its name")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all variants")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("outputs/ablation"))
-    options = parser.parse_args()
+    known.add_argument("--presets", nargs="+", default=presets, metavar="PRESET", help="to score on")
+    known.add_argument("--crops", type=int, default=2, help="of each page, to score on")
+    known.add_argument("--weights", help="begin with those of a model: its path, or its name")
+    known.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all variants")
+    known.add_argument("--seed", type=int, default=0)
+    known.add_argument("--threads", type=int, default=2)
+    known.add_argument("--out", type=Path, default=Path("outputs/ablation"))
+    options = known.parse_args(arguments)
     if unknown := set(options.names) - VARIANTS.keys():
-        parser.error(f"unknown: {', '.join(unknown)}")
+        known.error(f"unknown: {', '.join(unknown)}")
     if options.seconds <= 0:
-        parser.error("--seconds: must be more than 0")
+        known.error("--seconds: must be more than 0")
     options.out.mkdir(parents=True, exist_ok=True)
     return options
 
@@ -320,7 +323,3 @@ def silence(model: RestorationNetwork, part: str) -> None:
     elif part == "residual":
         decoder.to_colour.register_forward_hook(lambda _, __, output: output * 0)
         decoder.register_forward_hook(lambda _, inputs, output: output - inputs[0] + 0.5)
-
-
-if __name__ == "__main__":
-    main()

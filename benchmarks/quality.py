@@ -1,6 +1,6 @@
 """Measure what the README's table says: restorers and classical peers on held-out pages, ink masks and text.
 
-    python scripts/benchmark_quality.py --pages FOLDER --pairs FOLDER --model NAME=PATH [--model NAME=PATH …]
+    python -m benchmarks quality --pages FOLDER --pairs FOLDER --model NAME=PATH [--model NAME=PATH …]
 
 PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in``
 and their ink masks ``*_gt``. Writes an evaluation for each preset, for the masks and for generated pages with text
@@ -14,6 +14,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
+from benchmarks.measure import parser
 from manuscript_restore.config import config_dir, register_resolvers
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
@@ -26,8 +27,9 @@ PEERS = ["median", "bilateral", "non_local_means", "unsharp", "clahe"]
 Results = dict[str, list[Summary]]
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: list[str]) -> None:
+    """Evaluate, and join what the evaluations say into one table."""
+    options = parse(arguments)
     models = dict(model.partition("=")[::2] for model in options.model)
     peers = [*PEERS, "bm3d"] if options.bm3d else PEERS
     register_resolvers()
@@ -65,22 +67,23 @@ def main() -> None:
     print(table)
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--pages", type=Path, required=True, help="clean pages in val/ and test/")
-    parser.add_argument("--pairs", type=Path, help="degraded pages *_in and ink masks *_gt")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=PATH", help="may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmark_quality"))
-    parser.add_argument("--presets", nargs="+", default=["reference", "paper", "palm_leaf"])
-    parser.add_argument("--crop", type=int, default=256, help="side of the crops, pixels")
-    parser.add_argument("--views", type=int, default=4, help="crops of each page")
-    parser.add_argument("--tune", type=int, default=16, help="validation pairs that choose the peers' settings")
-    parser.add_argument("--manuscript", default="^(.+)_[^_]+$", help="its group names a page's manuscript")
-    parser.add_argument("--text-pages", type=int, default=16, help="generated pages for OCR; 0: none")
-    parser.add_argument("--text-preset", default="reference")
-    parser.add_argument("--language", default="Devanagari", help="of Tesseract")
-    parser.add_argument("--bm3d", action="store_true", help="with BM3D: 10 s a crop, an extra of its own licence")
-    return parser.parse_args()
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options."""
+    options = parser("quality", __doc__)
+    options.add_argument("--pages", type=Path, required=True, help="clean pages in val/ and test/")
+    options.add_argument("--pairs", type=Path, help="degraded pages *_in and ink masks *_gt")
+    options.add_argument("--model", action="append", default=[], metavar="NAME=PATH", help="may be repeated")
+    options.add_argument("--out", type=Path, default=Path("outputs/benchmark_quality"))
+    options.add_argument("--presets", nargs="+", default=["reference", "paper", "palm_leaf"])
+    options.add_argument("--crop", type=int, default=256, help="side of the crops, pixels")
+    options.add_argument("--views", type=int, default=4, help="crops of each page")
+    options.add_argument("--tune", type=int, default=16, help="validation pairs that choose the peers' settings")
+    options.add_argument("--manuscript", default="^(.+)_[^_]+$", help="its group names a page's manuscript")
+    options.add_argument("--text-pages", type=int, default=16, help="generated pages for OCR; 0: none")
+    options.add_argument("--text-preset", default="reference")
+    options.add_argument("--language", default="Devanagari", help="of Tesseract")
+    options.add_argument("--bm3d", action="store_true", help="with BM3D: 10 s a crop, an extra of its own licence")
+    return options.parse_args(arguments)
 
 
 def tables(results: Results, presets: list[str]) -> list[Table]:
@@ -118,7 +121,3 @@ def _written(summary: Summary, *, gain: bool) -> str:
     number = f"{'+' if gain else ''}.{describe(summary.score).digits}f"
     interval = "" if estimate.low != estimate.low else f" [{estimate.low:{number}}, {estimate.high:{number}}]"
     return f"{estimate.mean:{number}}{interval}"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""What the project costs and what it is worth, measured: ``python -m benchmarks NAME [options]``."""

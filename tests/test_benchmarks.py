@@ -1,0 +1,96 @@
+"""The benchmarks with small settings, and what they share."""
+
+import csv
+import sys
+import time
+
+import pytest
+from benchmarks import __main__ as way_in
+from benchmarks import ablate, data, degradation, generator, measure, restore
+
+from manuscript_restore.images import write
+from manuscript_restore.synthesis import generate_page
+
+
+def rows(printed: str) -> dict[str, list[str]]:
+    """The rows of the tables, by their first cell."""
+    lines = [line for line in printed.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)}
+
+
+def test_seconds_is_the_median_without_the_first():
+    pauses = iter([0.2, 0.001, 0.03, 0.001])
+    assert 0.001 <= measure.seconds(lambda: time.sleep(next(pauses)), 3) < 0.03
+
+
+def test_a_command_is_measured_alone():
+    done = measure.run([sys.executable, "-c", "x = b'x' * 100_000_000; print(len(x))"])
+    assert done.printed == "100000000"
+    assert 100 < done.peak_mb < 200
+    stopped = measure.run([sys.executable, "-c", "import time; time.sleep(60)"], time_limit_s=0.1)
+    assert (stopped.stopped, stopped.seconds < 10) == (True, True)
+    with pytest.raises(SystemExit, match=r"exit status 3"):
+        measure.run([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_a_row_has_the_cells_of_the_head(capsys):
+    measure.start_table("title")
+    measure.row("a|b", 0.0123, rate="81 pages/s", peak_mb=99.6, beside="2×")
+    head, rule, row = capsys.readouterr().out.splitlines()[-3:]
+    assert row == r"| a\|b | 12.3 ms | 81 pages/s | 100 | 2× |"
+    assert head.count("|") == rule.count("|") == row.replace(r"\|", "").count("|")
+
+
+def test_the_way_in_names_the_benchmarks(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "nonsense"])
+    with pytest.raises(SystemExit) as stopped:
+        way_in.main()
+    assert stopped.value.code == 1
+    assert "quality" in capsys.readouterr().out
+    ran = []
+    monkeypatch.setattr(way_in, "run", lambda name, _: ran.append(name))
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    way_in.main()
+    assert ran == ["degradation", "generator", "data", "restore"]
+
+
+def test_folders_are_read(tmp_path):
+    data.make_files(tmp_path / "pages", 1500, side=8)
+    assert len(data.PathList(tmp_path / "pages")) == 1500
+    used, own, rate = data.read_epochs("index", tmp_path / "pages", tmp_path / "index", num_epochs=1)
+    assert used > own[-1] > 0
+    assert rate > 0
+
+
+@pytest.mark.slow
+def test_restore_and_generator(capsys):
+    restore.main(["--sizes", "200x150"])
+    generator.draw(1, (200, 300))
+    found = rows(capsys.readouterr().out)
+    assert {"200x150, ours", "200x150, non-local means", "200x150, untiled"} < found.keys()
+    assert float(found["200x150, ours"][2]) > 300  # torch alone takes as much
+    assert found["drawing: palm_leaf"][1].endswith("pages/s")
+
+
+@pytest.mark.slow
+def test_degradation_times_every_transform_and_preset(capsys):
+    degradation.main(["--sizes", "32", "--batches", "1"])
+    found = rows(capsys.readouterr().out)
+    assert found.keys() >= {"foxing", "jpeg", "preset reference", "preset palm_leaf"}
+    assert "Albumentations GaussianBlur" in found["gaussian_blur"][3]
+    with pytest.raises(SystemExit, match="No module named 'augraphy'"):
+        degradation.main(["--sizes", "32", "--batches", "1", "--augraphy", sys.executable])
+
+
+@pytest.mark.slow
+def test_ablation_scores_variants_on_the_same_pairs(tmp_path, monkeypatch):
+    for split in ("train", "val"):
+        (tmp_path / "pages" / split).mkdir(parents=True)
+        for seed in range(4):
+            write(generate_page(5, seed, height=280, width=280), tmp_path / "pages" / split / f"{seed}.png")
+    monkeypatch.chdir(tmp_path)
+    settings = ["--pages", "pages", "--seconds", "2", "--pairs", "32", "--presets", "reference"]
+    ablate.main(["release", "no residual", *settings])
+    release, without = csv.DictReader((tmp_path / "outputs/ablation/ablation.csv").read_text().splitlines())
+    assert release["reference input psnr"] == without["reference input psnr"]
+    assert float(release["reference psnr"]) > float(without["reference psnr"])
