@@ -144,7 +144,7 @@ def test_pages_that_are_bad_or_gone_are_named(bucket):
         ("memory://nowhere", r"memory://nowhere: cannot be listed \(/nowhere\); check address"),
         ("http://127.0.0.1:9/pages", "http://127.0.0.1:9/pages: cannot be listed .*; check address"),
         ("sftp://host/pages", r"sftp://host/pages: needs a package more \(.*paramiko.*\); install it"),
-        ("nonsense://pages", "nonsense://pages: cannot be listed .*nonsense"),
+        ("nonsense://pages", "nonsense://pages: unknown kind of address; known are s3, .*http"),
     ],
 )
 def test_mistakes(where, message):

@@ -10,7 +10,7 @@ import numpy as np
 from natsort import natsort_keygen, ns
 from numpy.typing import NDArray
 
-from manuscript_restore import images
+from manuscript_restore import images, plugins
 from manuscript_restore.data.index import PathIndex
 from manuscript_restore.data.sources import FolderSource, PageSource
 from manuscript_restore.errors import UserError
@@ -20,6 +20,9 @@ from manuscript_restore.images import FORMATS
 def open_pages(where: str, *, key: str, index_dir: str | None = None) -> PageSource:
     """Open a folder of images, or the images below an address: ``s3://bucket/pages``.
 
+    Addresses of a scheme that fsspec does not know are read by a class of another package, called as
+    ``Source(where, key=key)`` (`plugins`).
+
     Args:
         where: Folder or address.
         key: Config key that named it, for the messages: ``"data.train_dir"``.
@@ -28,9 +31,17 @@ def open_pages(where: str, *, key: str, index_dir: str | None = None) -> PageSou
     Raises:
         UserError: There are no pages.
     """
-    if "://" in where:
-        return RemoteSource(where, key=key)
-    return FolderSource(where, key=key, index_dir=index_dir)
+    scheme, divider, _ = where.partition("://")
+    if not divider:
+        return FolderSource(where, key=key, index_dir=index_dir)
+    if scheme not in fsspec.available_protocols():
+        kind: Any = plugins.find("page_sources", scheme, PageSource)
+        if kind is None:
+            known = ", ".join(["s3", "gs", "az", "http", "https", *plugins.names("page_sources")])
+            raise UserError(f"{key}={where}: unknown kind of address; known are {known} and the others of fsspec")
+        source: PageSource = kind(where, key=key)
+        return source
+    return RemoteSource(where, key=key)
 
 
 class RemoteSource(PageSource):

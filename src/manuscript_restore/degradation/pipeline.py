@@ -9,8 +9,9 @@ from kornia.augmentation.base import _BasicAugmentationBase
 from kornia.augmentation.random_generator import RandomGeneratorBase
 from torch import Tensor, nn
 
+from manuscript_restore import plugins
 from manuscript_restore.degradation.base import Degradation, add_to_map, change, check_range
-from manuscript_restore.errors import UserError
+from manuscript_restore.errors import UserError, check_keys
 
 SECOND = "/"  # marks the parameters of later rounds: "stains", "stains/2"
 
@@ -22,7 +23,8 @@ class DegradationPipeline(nn.Module):
     on the CPU and kept in `params`, in the order of application; `replay` repeats them on any device.
 
     Args:
-        transforms: Name → `Degradation`, or any augmentation or container of Kornia's that keeps the shape.
+        transforms: Name → `Degradation`, or any augmentation or container of Kornia's that keeps the shape; or the
+            arguments of the `Degradation` that another package adds by that name (`plugins`).
         severity: Scales all strengths: 0 leaves the page as it is. For an augmentation of Kornia's, which knows no
             severity, the result is blended with what came in (and not strengthened above 1).
         order: ``fixed``, as in the config, or ``shuffled`` anew for every batch.
@@ -38,15 +40,14 @@ class DegradationPipeline(nn.Module):
 
     def __init__(
         self,
-        transforms: Mapping[str, nn.Module] | None = None,
+        transforms: Mapping[str, nn.Module | Mapping[str, Any]] | None = None,
         severity: float = 1.0,
         order: Literal["fixed", "shuffled"] = "fixed",
         num_per_page: Sequence[int] | None = None,
         rounds: Sequence[float] = (1.0,),
     ) -> None:
         super().__init__()
-        for name, transform in (transforms or {}).items():
-            _check_transform(name, transform)
+        modules = {name: _transform(name, each) for name, each in (transforms or {}).items()}
         for strength in (severity, *rounds):
             if not isinstance(strength, int | float) or not 0 <= strength < math.inf:
                 key = "severity" if strength is severity else "rounds"
@@ -55,7 +56,7 @@ class DegradationPipeline(nn.Module):
             raise UserError(f"degradation.order={order}: must be fixed or shuffled")
         if num_per_page is not None:
             check_range("degradation.num_per_page", num_per_page, whole=True)
-        self.transforms: Mapping[str, Any] = nn.ModuleDict(transforms or {})  # type: ignore[assignment]
+        self.transforms: Mapping[str, Any] = nn.ModuleDict(modules)  # type: ignore[assignment]
         self.severity = severity
         self.order = order
         self.num_per_page = num_per_page
@@ -155,10 +156,17 @@ class DegradationPipeline(nn.Module):
         return self
 
 
-def _check_transform(name: str, transform: Any) -> None:
+def _transform(name: str, transform: Any) -> nn.Module:
     where = f"degradation.transforms.{name}"
+    if isinstance(transform, Mapping) and (kind := plugins.find("degradations", name, Degradation)):
+        check_keys(kind, transform, where)
+        transform = kind(**transform)
     if not isinstance(transform, nn.Module):
-        raise UserError(f"{where}: needs a _target_ that is a transform, and its values")
+        known = ", ".join(plugins.names("degradations")) or "none"
+        raise UserError(
+            f"{where}: needs a _target_ that is a transform, and its values; or a name that another package adds "
+            f"({known} installed)"
+        )
     if not hasattr(transform, "forward_parameters"):
         raise UserError(
             f"{where}: {type(transform).__name__} is no Kornia augmentation; put it into a "
@@ -166,6 +174,7 @@ def _check_transform(name: str, transform: Any) -> None:
         )
     if SECOND in name:
         raise UserError(f"{where}: a name must not contain {SECOND!r}")
+    return transform
 
 
 def _apply_theirs(

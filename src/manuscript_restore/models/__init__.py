@@ -7,6 +7,7 @@ the side in pixels of the views that it was trained on.
 from collections.abc import Mapping
 from typing import Any
 
+from manuscript_restore import plugins
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.models.decoders import ProgressiveDecoder, ReferenceDecoder
 from manuscript_restore.models.encoder import Encoder
@@ -42,12 +43,15 @@ MODELS: dict[str, type[RestorationNetwork]] = {
 def build_model(options: Mapping[str, Any]) -> RestorationNetwork:
     """The network that the config section ``model`` describes: ``name`` (default ``vit``) and its arguments.
 
+    The name is one of `MODELS`, or one that another package adds (`plugins`).
+
     Raises:
         UserError: An unknown name or argument.
     """
     arguments = dict(options)
     name = arguments.pop("name", "vit")
-    if name not in MODELS:
-        raise UserError(f"model.name={name}: unknown; use one of {', '.join(MODELS)}")
-    check_keys(MODELS[name], arguments, "model")
-    return MODELS[name](**arguments)
+    kind = MODELS.get(name) or plugins.find("models", name, RestorationNetwork)
+    if kind is None:
+        raise UserError(f"model.name={name}: unknown; use one of {', '.join([*MODELS, *plugins.names('models')])}")
+    check_keys(kind, arguments, "model")
+    return kind(**arguments)
