@@ -2,8 +2,11 @@
 
 import csv
 import json
+import multiprocessing
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +17,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from manuscript_restore.data.module import explain_worker
+from manuscript_restore.errors import UserError
 from manuscript_restore.train import main
 from manuscript_restore.training import stopping
 
@@ -48,7 +53,7 @@ def signal_in(epoch: int, signum: int) -> str:
 
 
 @pytest.fixture
-def command(tmp_path, pages, monkeypatch, capfd):
+def command(tmp_path, monkeypatch, capfd):
     """Call ``command(*arguments)``: the real entry point; returns exit status and what was printed."""
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -74,6 +79,7 @@ def how_to_go_on(printed: str) -> list[str]:
     return arguments
 
 
+@pytest.mark.usefixtures("pages")
 def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     """The write is finished, and the command that is printed goes on from it, whatever the folder is called."""
     save = torch.save
@@ -103,6 +109,7 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     assert [path.name for path in run.parent.iterdir()] == [run.name]
 
 
+@pytest.mark.usefixtures("pages")
 def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):
     code, printed = command(*QUICK, signal_in(0, signal.SIGINT), "hydra.run.dir=run")
     assert code == 130
@@ -112,6 +119,7 @@ def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("pages")
 def test_a_stopped_sweep_leaves_its_table(command, tmp_path):
     stop = signal_in(1, signal.SIGTERM)
     sweep = ("trainer.max_epochs=1,2,3", "hydra.sweep.dir=sweep")
@@ -124,3 +132,96 @@ def test_a_stopped_sweep_leaves_its_table(command, tmp_path):
     arguments = how_to_go_on(printed)
     assert "trainer.max_epochs=2" in arguments
     assert "ckpt_path=sweep/1/checkpoints/last.ckpt" in arguments
+
+
+def run_python(*arguments: str, cwd: Path, **options) -> subprocess.Popen:
+    """A process of its own, in a group of its own as a shell starts it."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def ready(process: subprocess.Popen, folder: Path) -> None:
+    """Wait for the first checkpoint."""
+    while process.poll() is None and not (folder / "checkpoints" / "last.ckpt").exists():
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_of_processes(tmp_path, signum):
+    """What a terminal sends on Ctrl-C, and a cluster at the end of a job's time: workers get it too."""
+    cli = ("-c", "from manuscript_restore.cli import main; main()", "train")
+    options = ("data.num_workers=2", "trainer.max_epochs=100000", "hydra.run.dir=run")
+    process = run_python(*cli, *QUICK, *options, cwd=tmp_path)
+    ready(process, tmp_path / "run")
+    os.killpg(process.pid, signum)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert "Traceback" not in printed
+    assert "ckpt_path=run/checkpoints/last.ckpt" in how_to_go_on(printed)
+
+
+class KillWorker(Callback):
+    """Does to a worker what the kernel does when memory ends."""
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        if trainer.current_epoch == 1:
+            (worker, *_) = multiprocessing.active_children()
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_killed_worker_gives_one_message(command, tmp_path):
+    kill = "+callbacks.kill={_target_: tests.test_stopping.KillWorker}"
+    code, printed = command(*QUICK, kill, "data.num_workers=1", "trainer.max_epochs=3", "hydra.run.dir=run")
+    assert code == 1
+    assert printed.count("data.num_workers=0") == 1
+    error = json.loads((tmp_path / "run" / "summary.json").read_text())["error"]
+    assert re.search("worker process (is killed by signal: Killed|exited unexpectedly) while", error)
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
+def test_too_small_a_shared_memory_gives_one_message(tmp_path):
+    """What Docker gives unless told otherwise is little, and hung the training."""
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && "$@"'
+    small = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount)
+    if not shutil.which("unshare") or subprocess.run([*small, "sh", "true"], capture_output=True).returncode:
+        pytest.skip("no folder can be mounted here")
+    train = (sys.executable, "-m", "manuscript_restore.train", *QUICK, "data.num_workers=2", "data.image_size=128")
+    done = subprocess.run([*small, "sh", *train], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count("docker run --shm-size") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "is killed by signal: Killed while",
+        ),
+        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "exited unexpectedly while"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible"), "/dev/shm"),
+        (
+            UserError("Caught UserError in …\nOriginal Traceback …\nmanuscript_restore.errors.UserError: a.png"),
+            "a.png",
+        ),
+        (UserError("a.png: is empty"), None),
+        (RuntimeError("shape mismatch"), None),
+    ],
+)
+def test_what_pytorch_says_of_workers(error, message):
+    explained = explain_worker(error)
+    assert explained is None if message is None else message in str(explained)
+    assert "Traceback" not in str(explained)

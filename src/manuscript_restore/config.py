@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -68,6 +68,7 @@ class NewFolder(Callback):
             sys.exit(1)
         with read_write(config.hydra):
             config.hydra[mode].dir = str(folder)
+            config.hydra.overrides.hydra.append(override(f"hydra.{mode}.dir", str(folder)))  # for a sweep's jobs
 
 
 def make_new(wanted: Path) -> Path:
@@ -145,7 +146,8 @@ def _check_section(value: Any, where: str) -> None:
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     packages = {str(group): str(group).split("@")[-1].replace("/", ".") for group in choices}
     group = next((group for group, package in packages.items() if package == where), None)
-    choose = f"; to choose one by its name: {group}=NAME" if group else ""
+    name = value if isinstance(value, str) else "NAME"
+    choose = f"; to choose one by its name: {group}={name}" if group else ""
     raise UserError(f"{where}={value}: must be a section of keys, not a value; set {where}.KEY=…{choose}")
 
 
@@ -186,6 +188,7 @@ def run_command(function: Callable[..., object], config_name: str) -> None:
 
 def launch(job: Callable[[DictConfig], object], config_name: str) -> None:
     """Give the command line to Hydra; a message on an override that it cannot read is followed by the mend."""
+    _check_groups(sys.argv[1:])
     register_resolvers()
     try:
         hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)(job)()
@@ -204,6 +207,17 @@ def override(key: str, value: str) -> str:
     except HydraException:
         pass
     return f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}"
+
+
+def _check_groups(arguments: Sequence[str]) -> None:
+    """Refuse a number in the place of a group's member, of which Hydra makes a traceback."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        folder = Path(config_dir(), key.partition("@")[0])
+        if re.fullmatch(r"[\d.e+-]+|true|false", value, re.IGNORECASE) and key and folder.is_dir():
+            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            print(f"error: {argument}: must be the name of one of {names}", file=sys.stderr)
+            sys.exit(1)
 
 
 def _how_to_quote(error: BaseException | None) -> str | None:

@@ -103,6 +103,11 @@ class PagesDataModule(L.LightningDataModule):
         check_number("cache_gb", cache_gb, at_least=0, fraction=True)
         if max_val_pages is not None:
             check_number("max_val_pages", max_val_pages, at_least=1)
+        if generator is not None and not hasattr(generator, "page"):
+            raise UserError(
+                f"data.generator={generator}: must be a section of keys, not a value; to choose one by its name: "
+                f"generator@data.generator={generator}"
+            )
         check_keys(Augment, augment or {}, "data.augment")
         self.view = View(view, image_size, Augment(**(augment or {})))
         self.degradation, self.val_degradation = degradation, val_degradation
