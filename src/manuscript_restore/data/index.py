@@ -141,17 +141,24 @@ def find_pages(root: str | Path, *, key: str, index_dir: str | None = None) -> P
     """
     if not Path(root).is_dir():
         raise UserError(f"{key}={root}: no such folder; give one that holds images ({', '.join(FORMATS)})")
-    folder = Path(index_dir or platformdirs.user_cache_dir("manuscript-restore")) / "indexes"
-    kept = folder / sha256(os.fsencode(Path(root).resolve())).hexdigest()[:32]
-    index, known = _load(kept)
+    folder = index_dir or _cache_dir()
+    kept = folder and Path(folder, "indexes", sha256(os.fsencode(Path(root).resolve())).hexdigest()[:32])
+    index, known = _load(kept) if kept else (None, {})
     found = list(_walk(Path(root), known))
     if index is None or any(known.get(each.path) is not each for each in found) or len(found) != len(known):
         index = PathIndex.join([each.files for each in found])
-        if len(index) >= MIN_KEPT:
+        if kept and len(index) >= MIN_KEPT:
             _keep(index, found, kept)
     if not len(index):
         raise UserError(f"{key}={root}: no images there or below; looked for {', '.join(FORMATS)}")
     return index
+
+
+def _cache_dir() -> str | None:
+    try:
+        return platformdirs.user_cache_dir("manuscript-restore")
+    except RuntimeError:  # neither HOME nor an entry in the list of users, as in some containers
+        return None
 
 
 def _walk(root: Path, known: dict[str, Directory]) -> Iterator[Directory]:

@@ -240,7 +240,7 @@ class Job:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second job that would write into it.
+    """Hold a folder against a second job that would write into it; warn where the file system has no locks.
 
     Raises:
         UserError: Another job holds it, or it cannot be made.
@@ -254,9 +254,14 @@ def alone_in(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends that
-        yield
     except BlockingIOError as error:
+        os.close(handle)
         raise UserError(f"{folder}: another job is writing there; wait for it, or give another folder") from error
+    except OSError as error:  # of some network file systems
+        reason = f"{folder}: cannot be locked here ({error.strerror})"
+        print(f"warning: {reason}; see to it that no other job writes there", file=sys.stderr)
+    try:
+        yield
     finally:
         os.close(handle)
 
