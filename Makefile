@@ -8,7 +8,7 @@ ARGS ?=
 PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format train flow gallery bench benchmark-quality ablate clean
+.PHONY: help demo test test-fast docs lint format train flow gallery bench benchmark-quality ablate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
+
+docs: $(READY) ## Build the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -61,5 +64,5 @@ ablate: $(READY) ## Compare recipes at equal training time: make ablate ARGS='--
 	$(BIN)/python -m benchmarks ablate $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named
 ``experiment=release``, trains for so many seconds, from nothing or from the weights of a model, and is scored on
 the same crops of 256×256. The damaged crops are made beforehand, once for each kind of data, so that seconds are
 seconds of the network; warm-up, averaging and the cosine are fitted to them. Rows are appended to
-``OUT/ablation.csv``; docs/model.md shows some.
+``OUT/ablation.csv``; docs/explanation/model.md shows some.
 """
 
 import argparse

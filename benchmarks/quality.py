@@ -1,10 +1,10 @@
-"""Measure what the README's table says: restorers and classical peers on held-out pages, ink masks and text.
+"""Measure what the docs' tables say: restorers and classical peers on held-out pages, ink masks and text.
 
     python -m benchmarks quality --pages FOLDER --pairs FOLDER --model NAME=PATH [--model NAME=PATH …]
 
 PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in``
 and their ink masks ``*_gt``. Writes an evaluation for each preset, for the masks and for generated pages with text
-below --out, and ``table.md``, which joins them. docs/evaluation.md explains the scores.
+below --out, and ``table.md``, which joins them. docs/explanation/evaluation.md explains the scores.
 """
 
 import argparse

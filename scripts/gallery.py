@@ -3,7 +3,7 @@
     python scripts/gallery.py [--pages FOLDER] [--size 256] [--out outputs/gallery] [--docs FOLDER]
 
 Without --pages the pages are generated. --docs also writes the small sheets, one for each family, that
-docs/degradation.md shows (docs/images/degradation).
+docs/reference/degradations.md shows (docs/images/degradation).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What every kind of damage has in common."""
+"""The base class of all kinds of damage."""
 
 import math
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ Params = dict[str, Tensor]
 class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia has no types
     """One kind of damage, as a Kornia augmentation: (B, 3, H, W) in [0, 1] to the same shape and range.
 
-    Every sample has parameters of its own, drawn on the CPU whatever device the pages are on, small, and enough
-    to repeat the damage exactly: ``transform(pages, params=transform._params)``. The pages are changed with the
-    same arithmetic on every device.
+    Every sample has its own parameters. They are drawn on the CPU, whatever device the pages are on. They are
+    small, and enough to repeat the damage exactly: ``transform(pages, params=transform._params)``. Every device
+    changes the pages with the same arithmetic.
 
     A subclass names the ranges of its parameters in ``super().__init__`` and implements `damage`.
 
     Args:
         p: Probability that a sample is damaged.
         ranges: (low, high) of each uniform parameter, by name.
-        high: The most that any of them may be.
+        high: Upper bound of all of them.
         counts: (fewest, most) of each parameter that is a whole number, by name.
 
     Attributes:
@@ -63,8 +63,8 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
     def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor | None:
         """Damage pages in place.
 
-        They come one by one: a gathered batch would have to be copied there and back, and a single page fits a
-        CPU's cache, so that several operations on it cost little more than one.
+        The pages come one by one. A gathered batch would have to be copied there and back; a single page fits into
+        a CPU's cache, so that several operations on it cost little more than one.
 
         Args:
             pages: At least one; contiguous (3, H, W) in [0, 1]; must stay in it.
@@ -78,11 +78,11 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
         raise NotImplementedError
 
     def borrow(self, batch: Tensor, params: Params) -> Params:
-        """What the damage takes from other pages of the batch, whole and as they came in: nothing, mostly."""
+        """What the damage needs from other pages of the batch, before they are damaged; by default nothing."""
         return {}
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
-        """Draw uniform parameters and a seed per sample, for whatever else the damage draws."""
+        """Draw the uniform parameters, and for each sample a seed for everything else that is random."""
         params: Params = super().generate_parameters(batch_shape)
         params["seed"] = torch.randint(2**31 - 1, (batch_shape[0],))
         for key, (fewest, most) in self.counts.items():

@@ -1,4 +1,4 @@
-"""What lives on manuscripts: foxing, mould, insects."""
+"""Damage by living things: foxing, mould, insects."""
 
 import math
 from collections.abc import Sequence

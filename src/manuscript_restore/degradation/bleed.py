@@ -1,4 +1,4 @@
-"""Writing of the other side, or of a page that lay opposite, seen on this one."""
+"""Writing from the other side, or from the facing page, that is seen on this one."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The camera: defocus, motion, noise of the sensor, resolution, compression."""
+"""The camera: defocus, motion, sensor noise, resolution."""
 
 import math
 from collections.abc import Sequence

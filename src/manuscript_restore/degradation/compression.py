@@ -36,7 +36,8 @@ SLOPE = 16  # of the ramp that stands for a step of rounding
 class JPEG(Degradation):
     """JPEG at a low quality: 8×8 blocks, ringing at strokes, colours at half the resolution (4:2:0).
 
-    The quantisation tables of ITU-T T.81 scaled as libjpeg does; entropy coding loses nothing and is left out.
+    The quantisation tables of ITU-T T.81, scaled as libjpeg scales them. Entropy coding loses nothing and is left
+    out.
     Rounding has short ramps for steps, so that the last bit of a device's arithmetic is not amplified, and so that
     gradients pass.
 

@@ -1,7 +1,7 @@
 """Random fields and shapes: what most kinds of damage are made of.
 
-All is a function of small parameters drawn on the CPU: numbers of a field come from hashing a seed, so that no
-generator of a device is needed and every device gives the same picture.
+Everything is a function of small parameters drawn on the CPU. The numbers of a field are hashed from a seed: no
+device's random generator is needed, and every device gives the same picture.
 """
 
 import math

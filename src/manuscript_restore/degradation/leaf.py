@@ -1,4 +1,4 @@
-"""What palm leaves suffer: fibres that rise, and the string's hole."""
+"""Damage of palm leaves: raised fibres, and the string hole."""
 
 from collections.abc import Sequence
 

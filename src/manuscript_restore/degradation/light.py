@@ -1,4 +1,4 @@
-"""The light in which a page was photographed: uneven, fading to the corners, shadowed, reflected, coloured."""
+"""Faulty lighting of a photograph: uneven, dark in the corners, shadowed, reflected, coloured."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What was spilt: water with its tide lines, oil and grease."""
+"""Spilt liquids: water with its tide lines, oil and grease."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What bending and rubbing leave: cracks, creases, fold shadows, scratches."""
+"""Traces of bending and rubbing: cracks, creases, fold shadows, scratches."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is gone, or covered for good: torn edges, lost corners, patches and tape."""
+"""Parts of a page that are lost or covered: torn edges, lost corners, patches and tape."""
 
 import math
 from collections.abc import Sequence

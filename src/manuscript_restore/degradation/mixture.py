@@ -14,7 +14,7 @@ class Mixture(nn.Module):
 
     Args:
         pipelines: By name; None leaves one out.
-        weights: Of the draw, by the same names; a name without one has 1.
+        weights: How often each pipeline is drawn, relative to the others; 1 where nothing is given.
 
     Raises:
         UserError: No pipeline, an unknown name, or a weight that is negative; no weight above 0.

@@ -1,4 +1,4 @@
-"""Ways to lay fields on pages and to look at pages, most of them page by page: a page fits a CPU's cache."""
+"""Ways to lay fields on pages and to inspect pages. Most work page by page: a page fits into a CPU's cache."""
 
 import torch
 from torch import Tensor

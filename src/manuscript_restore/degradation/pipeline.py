@@ -89,7 +89,7 @@ class DegradationPipeline(nn.Module):
         return self._apply_all(clean, params)
 
     def applied(self, page: int = 0) -> tuple[str, ...]:
-        """Names of the transforms that a page of the last batch got, in order; a container of Kornia's counts."""
+        """Names of the transforms that a page of the last batch got, in order; a Kornia container counts."""
         names = dict.fromkeys(
             key.partition(SECOND)[0]
             for key, drawn in self.params.items()

@@ -1,4 +1,4 @@
-"""What was drawn, as JSON: small, readable, and exact."""
+"""The drawn parameters as JSON: small, readable and exact."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Bad reproductions: halftone, microfilm, photocopy, binarised scan."""
+"""Poor reproductions: halftone, microfilm, photocopy, binarised scan."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Measuring restorers: pairs of pages, methods, scores, their statistics, and the tables of them."""
+"""Measuring restorers: pairs of pages, methods, scores, statistics, tables and the report."""

@@ -1,4 +1,4 @@
-"""Classical restorers and binarisers to compare with: what a page gains without any learning.
+"""Classical restorers and binarisers to compare with: what can be gained without learning.
 
 Their parameters are chosen from `GRIDS`, small grids around the usual values, by the mean PSNR over validation
 pairs (`tune_peer`), never on the pages that are reported.
@@ -28,7 +28,7 @@ def median(page: Array, *, size: int = 3) -> Array:
 
 
 def bilateral(page: Array, *, colour: float = 30.0, space: float = 3.0) -> Array:
-    """Means of near pixels of like colour.
+    """Mean of nearby pixels of similar colour.
 
     Source: Tomasi & Manduchi 1998. ``colour`` is the σ in grey levels, ``space`` in pixels.
     """
@@ -36,7 +36,7 @@ def bilateral(page: Array, *, colour: float = 30.0, space: float = 3.0) -> Array
 
 
 def non_local_means(page: Array, *, strength: float = 6.0) -> Array:
-    """Means of pixels whose surroundings look alike.
+    """Mean of pixels with similar surroundings.
 
     Source: Buades, Coll & Morel 2005. ``strength`` is h in grey levels; patches of 7, search of 21 pixels.
     """

@@ -1,4 +1,4 @@
-"""The scores of one restored picture, and what each of them is called and means."""
+"""The scores of one restored picture, with the name and meaning of each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

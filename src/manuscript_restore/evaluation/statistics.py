@@ -1,4 +1,4 @@
-"""From scores of pages to means that can be believed: confidence intervals by resampling manuscripts."""
+"""From the scores of pages to means with confidence intervals, by resampling manuscripts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -65,8 +65,8 @@ class Summary:
 def bootstrap(values: Sequence[float], pages: Sequence[str], *, seed: int = 0) -> Estimate:
     """Mean of the values and its percentile interval when whole pages are drawn with replacement.
 
-    Crops of a page, or pages of a manuscript, are alike: drawing them one by one would make the interval too
-    narrow. The draws depend on the seed and the number of pages alone, and so are the same for every method.
+    Crops of a page, or pages of a manuscript, are alike. Drawing them one by one would make the interval too
+    narrow. The draws depend only on the seed and the number of pages, so they are the same for every method.
 
     Source: Efron & Tibshirani 1993, ch. 13; the cluster bootstrap of Field & Welsh 2007.
 

@@ -158,7 +158,8 @@ class Restorer:
         Args:
             read: (top, bottom) → rows (C, n, W) in [0, 1], with C as `restore` takes it; called downwards, a
                 few samples first, then once for all.
-            height, width: As stored, pixels.
+            height: Of the page as stored, pixels.
+            width: Of the page as stored, pixels.
             orientation: How EXIF says that the stored page is to be turned for looking at it, 1–8: the network
                 sees it upright, the result is as stored.
         """

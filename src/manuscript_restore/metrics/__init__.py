@@ -1,4 +1,4 @@
-"""How well a page was restored: pictures, ink masks, and the means that training logs."""
+"""Scores of restored pictures and ink masks, and the means that training logs."""
 
 from manuscript_restore.metrics.means import MeanMSE, MeanPSNR, MeanSSIM, RestorationMetrics
 from manuscript_restore.metrics.pictures import (

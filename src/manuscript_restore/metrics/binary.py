@@ -1,4 +1,4 @@
-"""How well ink was told from support, as the DIBCO contests measure it: two masks (H, W), True is ink.
+"""Scores of ink masks as the DIBCO contests measure them: two masks (H, W), True is ink.
 
 Each function's docstring names its source. `binary_scores` computes them all.
 """

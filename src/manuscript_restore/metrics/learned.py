@@ -1,4 +1,4 @@
-"""LPIPS and DISTS, for those who have the weights of their networks: nothing is ever downloaded."""
+"""LPIPS and DISTS, if the weights of their networks are on this machine: nothing is ever downloaded."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How close a restored picture is to the clean one: scores of whole pictures, (B, 3, H, W) in [0, 1] to (B,)."""
+"""Scores of whole pictures against the clean ones, (B, 3, H, W) in [0, 1] to (B,)."""
 
 import torch
 from kornia.metrics import ssim as ssim_map
@@ -67,8 +67,8 @@ def delta_e(restored: Tensor, clean: Tensor) -> Tensor:
 def psnr_after_colour_fit(restored: Tensor, clean: Tensor) -> Tensor:
     """PSNR in dB after the one affine map of colours that brings each restored picture nearest to the clean one.
 
-    A page's own paper is yellow: what tint and contrast the damage added cannot be told from what was there.
-    This score leaves that question out, and judges strokes.
+    Paper is yellow by itself, so the tint and contrast that damage added cannot be told from what was there. This
+    score leaves that question out and judges the strokes.
     """
     return psnr(fit_colours(restored, clean), clean)
 

@@ -3,7 +3,7 @@
 Source: Ntirogiannis, Gatos & Pratikakis 2013, "Performance Evaluation Methodology for Historical Document Image
 Binarization", eq. 2, 3, 10 and 11. Distances are chessboard distances from the contour, the ink pixels that have
 support above, below, left or right. Where the paper leaves choices (which skeleton, where a gap between letters
-begins), the simplest is taken; docs/evaluation.md has the difference from the contest's own program.
+begins), the simplest is taken; docs/explanation/evaluation.md has the difference from the contest's own program.
 """
 
 from functools import cached_property

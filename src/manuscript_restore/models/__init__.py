@@ -1,7 +1,7 @@
-"""Restoration networks: timm encoders, pixel decoders, the restorer that joins them, peers, the choice by name.
+"""Restoration networks, chosen by name: timm encoders with pixel decoders, and peers to compare with.
 
-Every network maps (B, 3, H, W) in [0, 1] to the same shape and range for any H and W, and knows as ``image_size``
-the side in pixels of the views that it was trained on.
+Every network maps (B, 3, H, W) in [0, 1] to the same shape and range, for any H and W. Its ``image_size`` is the
+side in pixels of the views that it was trained on.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The colours of a page as a whole: what fading and yellowing took, judged from statistics."""
+"""Correction of a whole page's colours: undoes fading and yellowing, judged from statistics."""
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,11 @@ MAX_SIDE = 256
 class ColourHead(nn.Module):
     """One gain and offset per picture and channel, from the quantiles of its colours and its roughness.
 
-    Damage of tone is global, and most of what can be known of it stands in the histogram: a small perceptron
-    learns it from a few thousand pictures, a network that looks at pixels needs far more. Starts as the identity.
+    Damage to tone is global, and most of what can be known about it is in the histogram. A small perceptron learns
+    it from a few thousand pictures; a network that looks at pixels needs far more. Starts as the identity.
 
     Args:
-        width: Of the two hidden layers.
+        width: Size of the two hidden layers.
     """
 
     levels: Tensor

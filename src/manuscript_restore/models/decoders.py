@@ -1,4 +1,4 @@
-"""From the encoder's feature maps, and the page itself, back to pixels.
+"""Decoders: from the encoder's feature maps and the page itself back to pixels.
 
 Every decoder is called as ``decoder(images, features)`` with images (B, 3, H, W) in [0, 1] and feature maps
 (B, dim, H / patch, W / patch), and returns (B, 3, H, W), unbounded. ``num_features`` says how many maps it wants.
@@ -70,8 +70,9 @@ class ProgressiveDecoder(nn.Module):
     """Upsampling step by step, with a skip from a light convolutional pyramid of the page at every scale.
 
     The pyramid (1/1, 1/2, 1/4, 1/8) carries the strokes, the ViT's maps the context. The output starts as the
-    input itself (the last convolution and the colour head are initialised to zero) and the network learns a
-    residual plus one gain and offset per page and channel: fading and tint are global, and cheap to undo so.
+    input itself, because the last convolution and the colour head are initialised to zero. The network learns a
+    residual, plus one gain and offset per page and channel: fading and tint are global, and this undoes them
+    cheaply.
 
     Sources: skips and final 3×3 convolution, U-ViT (Bao et al. 2023); pixel shuffle, ESPCN (Shi et al. 2016);
     working at half resolution and below, because thin full-resolution layers are the slow ones.

@@ -30,7 +30,7 @@ class Encoder(nn.Module):
         drop_path_rate: Stochastic depth rate in [0, 1).
 
     Raises:
-        UserError: The name is unknown or no ViT, or the weights cannot be had or do not fit.
+        UserError: The name is unknown or not a ViT, or the weights cannot be found or do not fit.
     """
 
     mean: Tensor

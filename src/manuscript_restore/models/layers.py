@@ -1,4 +1,4 @@
-"""Small layers that several networks have."""
+"""Small layers that several networks share."""
 
 from typing import TypeVar
 

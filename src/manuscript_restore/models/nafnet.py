@@ -1,4 +1,4 @@
-"""NAFNet, small: a convolutional peer of image restoration at large, written from its paper."""
+"""A small NAFNet: a convolutional peer from general image restoration, written from its paper."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What every restoration network has in common: any page size in, the same size and [0, 1] out."""
+"""The base class of restoration networks: any page size in, the same size and [0, 1] out."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class RestorationNetwork(nn.Module):
         self.image_size = image_size
 
     def set_image_size(self, image_size: int) -> None:
-        """Go on with views of another side, pixels."""
+        """Change the side of the views, in pixels."""
         self.image_size = image_size
 
     def restore(self, padded: Tensor) -> Tensor:

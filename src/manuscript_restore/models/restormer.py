@@ -1,4 +1,4 @@
-"""Restormer, small: a transformer peer of image restoration at large, written from its paper."""
+"""A small Restormer: a transformer peer from general image restoration, written from its paper."""
 
 from collections.abc import Sequence
 

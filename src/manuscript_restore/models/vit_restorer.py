@@ -62,7 +62,7 @@ class ViTRestorer(RestorationNetwork):
         self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
 
     def set_image_size(self, image_size: int) -> None:
-        """Go on with views of another side, pixels: the learnt positions are resampled."""
+        """Change the side of the views, in pixels; the learnt positions are resampled."""
         super().set_image_size(image_size)
         self.encoder.vit.set_input_size(img_size=(image_size, image_size))
 

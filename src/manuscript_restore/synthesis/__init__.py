@@ -1,4 +1,4 @@
-"""Generated manuscript pages, with the text and the ink that no scan knows."""
+"""Generated manuscript pages, whose exact text and ink are known."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Where fonts come from: the package that is a dependency, the system's folders, or a folder of the user's."""
+"""Where fonts come from: a package, the system's folders, or the user's own folder."""
 
 import threading
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Clean manuscript pages made from nothing, with the text and the ink that no scan knows."""
+"""Clean manuscript pages drawn from nothing, with their exact text and ink."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class GeneratedPage:
 class PageGenerator:
     """An endless sequence of clean pages: page ``index`` of ``seed`` is always the same picture.
 
-    The same, that is, with the same settings and fonts: `tag` names both.
+    This holds for the same settings and fonts; `tag` identifies both.
 
     Args:
         size: (height, width) in pixels; None: the natural size of each support.

@@ -1,6 +1,6 @@
-"""Endless pseudo-Sanskrit: words that mean nothing, of syllables that Sanskrit has.
+"""Endless pseudo-Sanskrit: meaningless words made of Sanskrit syllables.
 
-Consonants join only as they do in real words, so that every conjunct a font can form comes up, also those that a
+Consonants join only as they do in real words. So every conjunct that a font can form comes up, even those that a
 few thousand verses never show. Verses keep the metre (anuṣṭubh, the common pathyā form).
 """
 

@@ -1,4 +1,4 @@
-"""What is known about a generated page, as files: JSON, plain text and PAGE-XML."""
+"""The ground truth of a generated page as JSON, plain text and PAGE-XML."""
 
 from typing import Any
 from xml.etree import ElementTree

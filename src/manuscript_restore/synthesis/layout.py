@@ -1,4 +1,4 @@
-"""Where the writing goes on a leaf: lines, columns, margins, rules, and the space around string holes."""
+"""The layout of a leaf: lines, columns, margins, rules, and the space around string holes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What stands around the text: the leaf's number, and glosses."""
+"""What is written around the text: the leaf's number, and glosses."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from manuscript_restore.synthesis.scripts import numeral
 def write(
     rng: np.random.Generator, scribe: Scribe, layout: Layout, flow: TextFlow, *, printed: bool
 ) -> list[Line | None]:
-    """Write into the margins whatever there is room for; a printed page gets its number alone."""
+    """Write into the margins what there is room for; a printed page gets only its number."""
     left, _, right, bottom = layout.margins
     body = layout.body_px
     number = numeral(int(rng.integers(1, 250)), scribe.typeface.script)

@@ -1,4 +1,4 @@
-"""What is written on: blank palm leaves, handmade paper and parchment, undamaged, drawn or photographed.
+"""Writing supports: blank, undamaged palm leaves, handmade paper and parchment, drawn or photographed.
 
 A support is white light through an optical depth (Beer and Lambert: reflectance is exp(-depth x absorption)): age,
 mottling, fibres and dirty rims add up as depths, and aged cellulose takes blue first, then green, then red. Depths

@@ -1,4 +1,4 @@
-"""What the generated pages say: Sanskrit in the public domain, and passages that a syllable grammar makes up."""
+"""The text of generated pages: Sanskrit in the public domain, and passages made up by a syllable grammar."""
 
 import re
 from collections.abc import Iterator

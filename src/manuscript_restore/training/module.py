@@ -52,7 +52,7 @@ class RestorationModule(L.LightningModule):
         self.schedule = Schedule(**optimizer)
         if train_metrics_every < 1:
             raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
-        # Channels last: convolutions are up to 1.4 times faster on a CPU (docs/model.md).
+        # Channels last: convolutions are up to 1.4 times faster on a CPU (docs/explanation/model.md).
         self.model = build_model(model).to(memory_format=torch.channels_last)
         self.loss = CombinedLoss(**loss)
         self.train_metrics = RestorationMetrics("train/")
