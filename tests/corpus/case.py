@@ -55,7 +55,7 @@ class Case:
 
 @cache
 def picture(channels: int = 3, bits: int = 8) -> Samples:
-    """A page: a shaded ground, strokes, noise; (H, W, C) of 0 to 2**bits - 1. An even channel is alpha or black."""
+    """A page, shaded, with strokes and noise: (H, W, C) of 0 to 2**bits - 1. An even channel is alpha or black."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] / (HEIGHT - 1)
     ink = ((x * 7).astype(int) % 3 == 0) & ((y * 9).astype(int) % 2 == 0)
     ground = np.stack([0.95 - 0.4 * x * y, 0.8 - 0.3 * y, 0.35 + 0.4 * x, (x + 2 * y) / 3.3], axis=2)
@@ -76,11 +76,9 @@ def pillow(samples: Samples, format: str, mode: str | None = None, **options: An
 
 def vips(samples: Samples, suffix: str, *, through: str | None = None, **options: Any) -> bytes:
     """A file as libvips writes it; ``through`` is a profile that it has: RGB becomes its inks."""
-    wide = "16" if samples.dtype == np.uint16 else ""
-    kind = {1: "grey16" if wide else "b-w", 2: "grey16" if wide else "b-w"}.get(samples.shape[2], f"rgb{wide}")
-    image = pyvips.Image.new_from_array(samples).copy(
-        interpretation=kind if wide or samples.shape[2] < 3 else "srgb"
-    )
+    deep, colour = samples.dtype == np.uint16, samples.shape[2] > 2
+    kind = ("rgb16" if deep else "srgb") if colour else ("grey16" if deep else "b-w")
+    image = pyvips.Image.new_from_array(samples).copy(interpretation=kind)
     if through:
         image = image.icc_transform(through, input_profile="srgb", depth=8 * samples.itemsize)
     return bytes(image.write_to_buffer(suffix, **options))

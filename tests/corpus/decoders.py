@@ -17,7 +17,9 @@ from PIL import Image, ImageCms
 
 Samples = NDArray[Any]
 SRGB = ImageCms.createProfile("sRGB")
-XYZ_TO_SRGB = np.array([[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]])  # fmt: skip
+XYZ_TO_SRGB = np.array(
+    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.033454], [0.0719453, -0.2289914, 1.4052427]]
+)
 """From D50, adapted by Bradford's method: Lindbloom, "RGB/XYZ Matrices"."""
 
 

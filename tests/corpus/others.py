@@ -101,7 +101,7 @@ def jpeg2000() -> Iterator[Case]:
             imagecodecs.jpeg2k_encode, samples, 0, codecformat=codec, bitspersample=bits, reversible=True
         )
         # Pillow shifts odd depths instead of scaling them, and OpenCV does neither.
-        readers = ("pillow",) * (bits == 8 or bits == 16 and channels == 1)
+        readers = ("pillow",) * (bits == 8 or (bits == 16 and channels == 1))
         readers += ("opencv",) * (bits in (8, 16) and channels != 2)
         name = {"jp2": "file", "j2k": "codestream"}[codec]
         yield Case(f"jpeg2000-imagecodecs-{channels}-{bits}-{name}", encode, readers, full_scale(samples, bits))
@@ -131,7 +131,7 @@ def _jpeg2000_by_boxes() -> Iterator[Case]:
         truth = without_inks(full_scale(inks, bits))
         yield Case(f"jpeg2000-inks-{bits}", partial(_jp2, inks, _space(12), bits=bits), (), truth)
     full = rgb @ np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]])
-    ycc = np.rint(full + (0, 128, 128)).clip(0, 255).astype(np.uint8)
+    ycc = np.rint(full + np.array([0, 128, 128])).clip(0, 255).astype(np.uint8)
     # Two levels: YCbCr of 8 bits is rounded twice.
     yield Case("jpeg2000-sycc", partial(_jp2, ycc, _space(18)), ("pillow",), rgb, 2)
     roles = [(0, 0, 3), (1, 0, 2), (2, 0, 1)]

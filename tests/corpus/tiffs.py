@@ -102,14 +102,13 @@ def _lab(bits: int, photometric: int) -> Samples:
 def by_hand() -> Iterator[Case]:
     """The usual kinds in every layout and compression, all others in two; byte orders and BigTIFF take turns."""
     turns = itertools.cycle(itertools.product("<>", (False, True)))
-    codings, start = itertools.cycle(ENCODERS), 0
+    codings = itertools.cycle(ENCODERS)
     usual = ("grey-1", "grey-8", "grey-16", "rgb-8", "rgb-16", "palette-8", "cmyk-8", "rgb-straight-alpha-16")
-    for kind in kinds():
+    for start, kind in enumerate(kinds()):
         fitting = [name for name in LAYOUTS if kind.stored.shape[2] > 1 or "planar" not in name]
         layouts = itertools.cycle(fitting[start % len(fitting) :] + fitting[: start % len(fitting)])
         for layout in fitting if kind.name in usual else itertools.islice(layouts, 2):
             yield _case(kind, layout, *next(turns), next(codings), False)
-        start += 1
         if kind.name in usual:
             for compression, predictor in itertools.product(ENCODERS, (False, True)):
                 if not (predictor and (compression in ("none", "packbits") or kind.bits == 1)):
@@ -209,9 +208,8 @@ def _of_codecs(pictures: dict[str, Samples]) -> Iterator[Case]:
             yield Case(f"tiff-tifffile-{name}-{codec}", encode, ("tifffile",), samples)
     # Below, two levels: inverse cosine transforms round differently.
     readers = ("tifffile", "pillow", "vips")
-    for space, layout in itertools.product(
-        ("minisblack", "rgb", "ycbcr"), ({}, {"tile": (16, 32)}, {"rowsperstrip": 16})
-    ):
+    layouts: list[dict[str, Any]] = [{}, {"tile": (16, 32)}, {"rowsperstrip": 16}]
+    for space, layout in itertools.product(("minisblack", "rgb", "ycbcr"), layouts):
         samples = pictures["grey" if space == "minisblack" else "rgb"]
         encode = partial(by_tifffile, samples, photometric=space, compression="jpeg", **layout)
         yield Case(f"tiff-tifffile-jpeg-{space}-{'-'.join(layout) or 'strip'}", encode, readers, None, 2)
