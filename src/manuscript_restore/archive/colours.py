@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+from manuscript_restore.archive import codecs
 
 Samples = NDArray[Any]
 Conversion = Callable[[Samples], Samples]
@@ -19,7 +20,7 @@ Conversion = Callable[[Samples], Samples]
 @cache
 def srgb_profile() -> bytes:
     """An ICC profile of sRGB, always the same bytes."""
-    profile: bytes = imagecodecs.cms_profile("srgb")
+    profile: bytes = codecs.cms_profile("srgb")
     # Little CMS writes the present moment into bytes 24–35; two runs must give the same file.
     return profile[:24] + bytes.fromhex("07d000010001000000000000") + profile[36:]
 
@@ -48,6 +49,18 @@ def scaled(bits: int) -> Conversion:
     return convert
 
 
+def to_full_scale(samples: Samples) -> Samples:
+    """Floats or whole numbers of any size to 16 bits.
+
+    Nothing says where white is: the smallest usual scale that holds the brightest of them is taken.
+    """
+    values: Samples = np.nan_to_num(samples.astype(np.float32))
+    scales = (1, 255, 65535) if samples.dtype.kind == "f" else (65535, 2**31 - 1, 2**32 - 1)
+    brightest = values.max(initial=0)
+    full = next((scale for scale in scales if brightest <= scale), brightest)
+    return np.rint(values.clip(0, full) * (65535 / full)).astype(np.uint16)
+
+
 def inverted(samples: Samples) -> Samples:
     """Grey of which 0 is white, the alpha behind it left alone."""
     result = samples.copy()
@@ -72,7 +85,7 @@ def from_cmyk(profile: bytes, notes: list[str]) -> Conversion:
 
     def through_profile(samples: Samples) -> Samples:
         inks = np.ascontiguousarray(samples[..., :4])
-        rgb = imagecodecs.cms_transform(
+        rgb = codecs.cms_transform(
             inks, profile, srgb_profile(), colorspace="cmyk", outcolorspace="rgb", outdtype=samples.dtype
         )
         return np.concatenate([rgb, samples[..., 4:]], axis=2)
@@ -89,7 +102,7 @@ def from_cmyk(profile: bytes, notes: list[str]) -> Conversion:
             notes.append("CMYK converted to sRGB through its profile")
             return through_profile
         notes.append("CMYK converted to sRGB without a profile, as none is embedded")
-    except imagecodecs.CmsError:
+    except codecs.CmsError:
         notes.append("CMYK converted to sRGB without its profile, which cannot be used")
     return plain
 
@@ -106,9 +119,9 @@ def from_lab(icc_lab: bool, notes: list[str]) -> Conversion:
         if dtype == np.uint16:  # TIFF counts in 256ths, its ICC kind for L* too; Little CMS in 257ths
             counted = lab if icc_lab else lab[..., 1:]
             counted[:] = np.minimum((counted.astype(np.uint32) * 257 + 128) // 256, 65535)
-        rgb = imagecodecs.cms_transform(
+        rgb = codecs.cms_transform(
             lab,
-            imagecodecs.cms_profile("lab4"),
+            codecs.cms_profile("lab4"),
             srgb_profile(),
             colorspace="lab",
             outcolorspace="rgb",
@@ -132,3 +145,16 @@ def over_white(samples: Samples) -> Samples:
     colour, alpha = samples[..., :-1].astype(np.uint32), samples[..., -1:].astype(np.uint32)
     # 65,535² still fits into 32 bits.
     return ((colour * alpha + full // 2) // full + (full - alpha)).astype(samples.dtype)
+
+
+def premultiplied_over_white(samples: Samples) -> Samples:
+    """Grey or RGB of samples that were multiplied with their alpha, laid over white."""
+    full = np.iinfo(samples.dtype).max
+    colour, alpha = samples[..., :-1].astype(np.uint32), samples[..., -1:].astype(np.uint32)
+    blended: Samples = np.minimum(colour + (full - alpha), full).astype(samples.dtype)
+    return blended
+
+
+def without_alpha(samples: Samples) -> Samples:
+    """Grey or RGB alone."""
+    return samples[..., :-1]

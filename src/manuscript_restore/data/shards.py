@@ -10,7 +10,6 @@ import os
 import tempfile
 import threading
 import weakref
-from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -113,7 +112,7 @@ class ShardSource(PageSource):
             content = bytes(self._open()[index])
         except Exception as error:  # whatever the store's client raises
             raise UserError(f"{self.where}: page {self.name(index)} cannot be read ({error})") from error
-        return images.decode(BytesIO(content), f"{self.where}: page {self.name(index)}")
+        return images.decode(content, f"{self.where}: page {self.name(index)}")
 
     def _open(self) -> Any:
         # One for each process, as connections do not survive a fork, and each thread, as a reader has a position.
