@@ -138,7 +138,7 @@ def test_damaged_metadata_too(tmp_path, variant, data):
     [
         (b"", r"is empty \(0 bytes\); replace it or remove it"),
         (b"Dear Sir, the manuscript", r"is not an image \(JPEG, .*TIFF.*\); replace it or remove it"),
-        (b"GIF89a" + bytes(30), "is not an image"),
+        (b"GIF89a" + bytes(30), "is GIF, which is not read; convert it"),
         (b"\xff\xd8\xff", "is truncated or damaged"),
     ],
 )
@@ -219,7 +219,7 @@ def test_animations_are_refused(tmp_path, format):
     frames[0].save(tmp_path / "page", format, save_all=True, append_images=frames[1:])
     refused(
         tmp_path / "page",
-        "is animated, .*save its pictures as single files" if format != "GIF" else "is not an image",
+        "is animated, .*save its pictures as single files" if format != "GIF" else "is GIF, which is not read",
     )
 
 

@@ -225,15 +225,15 @@ def test_damaged_bytes_give_a_picture_or_a_user_error(tmp_path, suffix, data):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is empty"),
-        (b"not a picture, a letter", "is not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is not"),
+        (b"", "is empty.*replace it or remove it"),
+        (b"not a picture, a letter", "is not an image.*replace it or remove it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is not read; convert it"),
     ],
 )
 def test_not_an_image(tmp_path, content, reason):
     path = tmp_path / "page.jpg"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"page\.jpg: {reason}.*replace it or remove it"):
+    with pytest.raises(UserError, match=rf"page\.jpg: {reason}"):
         images.read(path)
 
 

@@ -8,7 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from manuscript_restore import images
 from manuscript_restore.archive import kinds
+from manuscript_restore.errors import UserError
 
 PAGE = np.full((8, 8, 3), 200, np.uint8)
 DNG = [(50706, 1, 4, (1, 4, 0, 0))]
@@ -85,6 +87,22 @@ def test_a_suffix_that_tells_is_believed(tmp_path):
     assert kinds.of_file(tmp_path / "not there.JPG") == kinds.Kind("JPEG")
     for name in ("page.txt", "page.jpg.json", "page.jpg~", "page.jpg_original", "page.jpg.partial"):
         assert of(tmp_path / name, pillow("JPEG")) is None
+
+
+def test_a_picture_under_a_wrong_suffix_is_named(tmp_path):
+    (tmp_path / "page.jpg").write_bytes(pillow("AVIF"))
+    with pytest.raises(UserError, match=r"page\.jpg: is AVIF, which is not read; convert it .*avifdec"):
+        images.read(tmp_path / "page.jpg")
+
+
+def test_folders_of_pictures_name_what_is_left_out(tmp_path):
+    for name, format in {"1.jfif": "JPEG", "2": "PNG", "3.bmp": "BMP", "4.pdf": "PDF", "5.bmp": "BMP"}.items():
+        (tmp_path / name).write_bytes(pillow(format))
+    with pytest.warns(
+        UserWarning, match="textures_dir=.*: left out, as they cannot be read: 2 BMP, 1 PDF; convert"
+    ):
+        found = images.find_images(tmp_path, key="textures_dir")
+    assert [path.name for path in found] == ["1.jfif", "2"]
 
 
 def test_what_cannot_be_opened_is_none(tmp_path):

@@ -2,13 +2,12 @@
 
 import contextlib
 import io
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from manuscript_restore.archive import jp2, jpeg, png, webp
+from manuscript_restore.archive import jp2, jpeg, kinds, png, webp
 from manuscript_restore.archive.page import Notes, Page, damage_of
 from manuscript_restore.archive.tiff_rows import StreamedPage
 from manuscript_restore.errors import UserError
@@ -19,13 +18,6 @@ MAX_PIXELS = 500_000_000
 MAX_STREAMED_PIXELS = 4_000_000_000
 """Largest page of a TIFF, which is never held whole: 60,000×60,000 and more."""
 
-_MAGIC = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(re.escape(png.SIGNATURE)),
-    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "JPEG2000": re.compile(re.escape(jp2.SIGNATURE) + b"|" + re.escape(jp2.CODESTREAM)),
-}
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
 _READERS = {"JPEG": jpeg.read, "PNG": png.read, "WEBP": webp.read, "JPEG2000": jp2.read}
 
@@ -55,7 +47,7 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
             or too large; the message names it and says what to do.
     """
     path = Path(path)
-    format = _format_of(content[:16], str(path)) if content is not None else _format_of(_start_of(path), str(path))
+    format = _format_of(content[:64], str(path)) if content is not None else _format_of(_start_of(path), str(path))
     with contextlib.ExitStack() as stack:
         notes = Notes(str(path), lossy=lossy)
         with damage_of(str(path)):
@@ -80,7 +72,7 @@ def _start_of(path: Path) -> bytes:
                 f"{path}: is not a file but {_KINDS.get(stat.S_IFMT(mode), 'a device')}; give an image"
             )
         with path.open("rb") as file:
-            return file.read(16)
+            return file.read(64)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be opened ({reason}); check the path") from error
@@ -89,10 +81,12 @@ def _start_of(path: Path) -> bytes:
 def _format_of(start: bytes, name: str) -> str:
     if not start:
         raise UserError(f"{name}: is empty (0 bytes); replace it or remove it")
-    for format, magic in _MAGIC.items():
-        if magic.match(start):
-            return format
-    raise UserError(f"{name}: is not an image ({', '.join(_MAGIC)}); replace it or remove it")
+    kind = kinds.by_content(start)
+    if kind is None:
+        raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); replace it or remove it")
+    if kind.tool:
+        raise UserError(f"{name}: {kind.reason}")
+    return kind.name
 
 
 def _check_size(page: Page, name: str) -> None:

@@ -5,6 +5,7 @@ float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles 
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from manuscript_restore.archive import MAX_PIXELS, Page, colours, open_document
+from manuscript_restore.archive import MAX_PIXELS, Page, colours, kinds, open_document
+from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-
-FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".jp2": "JPEG2000",
-    ".j2k": "JPEG2000",
-}
-"""Suffix → format, for reading a folder and for writing."""
 
 _BLOCK = 1024
 """Rows that are converted at once."""
@@ -140,6 +130,8 @@ def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int =
 def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     """Find the images below a folder, page 2 before page 10; hidden files and folders are left out.
 
+    What a file is says its suffix, or its first bytes; one warning counts pictures of kinds that cannot be read.
+
     Args:
         folder: Searched with its subfolders.
         key: Config key or option that named the folder, for the messages: ``"data.train_dir"``.
@@ -150,7 +142,10 @@ def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{key}={folder}: no such folder; give one that holds images ({', '.join(FORMATS)})")
-    found = [path for path in walk(folder) if path.suffix.lower() in FORMATS and path.is_file()]
+    kind_of = {path: kind for path in walk(folder) if path.is_file() and (kind := kinds.of_file(path))}
+    found = [path for path, kind in kind_of.items() if not kind.tool]
+    if left_out := [kind.name for kind in kind_of.values() if kind.tool]:
+        warnings.warn(f"{key}={folder}: {kinds.said_of(left_out)}", stacklevel=2)
     if not found:
         raise UserError(f"{key}={folder}: no images there or below; looked for {', '.join(FORMATS)}")
     return natsorted(sorted(found), alg=ns.PATH)  # sorted first: 1.png and 01.png are equal to natsort

@@ -67,10 +67,9 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
             raise UserError(f"output {out}: its suffix is not the format {suffix}; leave one of the two out")
         tasks = [Task(source, out, given)]
     else:
+        written = FORMATS[suffix] if suffix else None
         tasks = [
-            Task(
-                file, out / (place.with_suffix(suffix) if suffix else place), FORMATS[suffix] if suffix else format
-            )
+            Task(file, out / (place.with_suffix(suffix) if suffix else place), written or format)
             for file, place, format in sources
         ]
     _check(tasks)
