@@ -240,7 +240,7 @@ def test_not_an_image(tmp_path, content, reason):
 def test_missing_file_and_folder_in_place_of_a_file(tmp_path):
     with pytest.raises(UserError, match=r"gone\.png: cannot be opened"):
         images.read(tmp_path / "gone.png")
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="is not a file but a folder; give an image"):
         images.read(tmp_path)
 
 

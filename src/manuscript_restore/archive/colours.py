@@ -55,7 +55,8 @@ def to_full_scale(samples: Samples) -> Samples:
     Nothing says where white is: the smallest usual scale that holds the brightest of them is taken.
     """
     values: Samples = np.nan_to_num(samples.astype(np.float32))
-    scales = (1, 255, 65535) if samples.dtype.kind == "f" else (65535, 2**31 - 1, 2**32 - 1)
+    whole = samples.dtype.kind in "iu"
+    scales = (min(65535, np.iinfo(samples.dtype).max), 2**31 - 1, 2**32 - 1) if whole else (1, 255, 65535)
     brightest = values.max(initial=0)
     full = next((scale for scale in scales if brightest <= scale), brightest)
     return np.rint(values.clip(0, full) * (65535 / full)).astype(np.uint16)
@@ -119,6 +120,8 @@ def from_lab(icc_lab: bool, notes: list[str]) -> Conversion:
         if dtype == np.uint16:  # TIFF counts in 256ths, its ICC kind for L* too; Little CMS in 257ths
             counted = lab if icc_lab else lab[..., 1:]
             counted[:] = np.minimum((counted.astype(np.uint32) * 257 + 128) // 256, 65535)
+        else:
+            lab = lab.astype(np.uint16) * 257  # of 8 bits Little CMS makes colours that are 5 levels off
         rgb = codecs.cms_transform(
             lab,
             codecs.cms_profile("lab4"),

@@ -95,7 +95,7 @@ def read(data: bytes, notes: Notes) -> WholePage:
     conversion: colours.Conversion = colours.keep
     if components == 4:
         conversion = colours.from_cmyk(metadata.icc, notes)
-        metadata = _with_srgb(metadata)
+        metadata = metadata if notes.lossy else _with_srgb(metadata)  # which takes imagecodecs
     # Pillow sees no metadata, so that broken ones cannot stop it or make it warn; JFIF's mark means YCbCr, though.
     jfif = any(s[0] == _APP0 and s[1].startswith(b"JFIF\0") and len(s[1]) >= 14 for s in segments)
     coding = [s for s in segments if not _is_metadata(s)]
@@ -134,7 +134,7 @@ def _decoded(header: bytes, scans: bytes) -> NDArray[np.uint8]:
 
 def _check_whole(header: bytes, scans: bytes) -> None:
     """Refuse a picture whose pixels depend on what follows its data."""
-    scans = _PADDING.sub(b"\0", scans).rstrip(b"\xff")  # one zero may be the picture's
+    scans = _PADDING.sub(b"", scans).rstrip(b"\xff")
     first, second = (_decoded(header, scans + more + _EOI) for more in (b"", FILLER))
     if not np.array_equal(first, second):
         raise ValueError("the file ends before the picture does")

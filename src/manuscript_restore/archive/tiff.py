@@ -27,7 +27,7 @@ MAX_BITS = 16
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 _KNOWN = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB}
 _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
-_OLD_JPEG, _OLD_JPEG_STREAM = 6, 513
+_OLD_JPEG, _OLD_JPEG_STREAM = 6, (513, 514)
 _CCITT = {2, 3, 4}
 _REDUCED, _MASK = 1, 4
 _INK_SET = 332
@@ -144,8 +144,11 @@ def _check_segments(page: TiffPage, name: str) -> None:
     """Refuse files that end before their last strip or tile, and those too large to decode."""
     size = page.parent.filehandle.size
     if page.compression == _OLD_JPEG:  # of which libtiff alone knows what the strips are
-        first, end = min(page.dataoffsets), max(map(int.__add__, page.dataoffsets, page.databytecounts))
-        if end > size or (_OLD_JPEG_STREAM in page.tags and b"\xff\xd9" not in bytes_at(page, first, end - first)):
+        stream, length = (int(np.ravel(page.tags.valueof(tag, 0))[0]) for tag in _OLD_JPEG_STREAM)
+        starts = [*page.dataoffsets, *[stream] * (stream > 0)]
+        ends = [*map(int.__add__, page.dataoffsets, page.databytecounts), stream + length]
+        data = bytes_at(page, min(starts, default=0), max(ends) - min(starts, default=0))
+        if not data or (stream and b"\xff\xd9" not in data):
             raise ValueError("the file ends before the picture does")
         return
     width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)

@@ -61,7 +61,7 @@ def _size_of(chunks: dict[bytes, bytes]) -> tuple[int, int, bool]:
 def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a WebP file; its pixels wait until they are asked for."""
     end = 8 + int.from_bytes(data[4:8], "little")
-    if not 12 < end <= len(data) + 1:  # some writers leave out the last padding byte
+    if not 20 < end <= len(data) + 1:  # some writers leave out the last padding byte
         notes.append("the length in the file's header was wrong")
         end = len(data)
     notes.leave(data[end:])
