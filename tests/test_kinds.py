@@ -52,6 +52,7 @@ def test_formats_that_are_read(tmp_path, format):
         ("PostScript", pillow("EPS")),
         ("JPEG XL", imagecodecs.jpegxl_encode(PAGE, usecontainer=False)),
         ("JPEG XL", imagecodecs.jpegxl_encode(PAGE, usecontainer=True)),
+        ("JPEG-LS", imagecodecs.jpegls_encode(PAGE)),
         ("JPEG XR", imagecodecs.jpegxr_encode(PAGE)),
         ("HEIC", b"\0\0\0\x24ftypheic\0\0\0\0mif1heic"),  # from here on, as their specifications begin
         ("DjVu", b"AT&TFORM\0\0\1\0DJVU"),

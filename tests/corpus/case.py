@@ -63,7 +63,8 @@ def picture(channels: int = 3, bits: int = 8) -> Samples:
     page = (ground * np.where(ink, 0.25, 1)[..., None] + noise).clip(0, 1)
     page[0, 0], page[-1, -1] = 0, 1  # black and white are there
     chosen = {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3], 5: [0, 1, 2, 1, 3]}[channels]
-    return np.rint(page[..., chosen] * (2**bits - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+    samples = np.rint(page[..., chosen] * (2**bits - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+    return np.ascontiguousarray(samples)
 
 
 def pillow(samples: Samples, format: str, mode: str | None = None, **options: Any) -> bytes:

@@ -52,10 +52,10 @@ def tiff(
             segment = np.pad(segment, [(0, length - len(segment)), (0, across - segment.shape[1]), (0, 0)], "edge")
         if predictor:
             segment = np.concatenate([segment[:, :1], np.diff(segment, axis=1)], axis=1)  # modulo 2**bits
-        data = _packed(segment.reshape(len(segment), -1), bits, order)
-        if low_bits_first:
+        data = encode(_packed(segment.reshape(len(segment), -1), bits, order))
+        if low_bits_first:  # of what is stored, as libtiff does it: of the compressed bytes
             data = np.packbits(np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")).tobytes()
-        segments.append(encode(data))
+        segments.append(data)
     head, kind = (16, 16) if big else (8, 4)
     counts = [len(data) for data in segments]
     offsets = [head + sum(counts[:i]) for i in range(len(counts))]
@@ -69,14 +69,18 @@ def tiff(
         **({317: (3, [2])} if predictor else {}), **({338: (3, extra)} if extra else {}),
         **({266: (3, [2])} if low_bits_first else {}), **(tags or {}),
     }  # fmt: skip
-    body = b"".join(segments) + b"\0" * (sum(counts) % 2)
-    magic = struct.pack(order + ("HHHHQ" if big else "HHI"), *_magic(order, big), head + len(body))
+    return assembled(segments, entries, order, big)
+
+
+def assembled(segments: list[bytes], entries: Tags, order: str, big: bool) -> bytes:
+    """A file of its strips or tiles, which begin at 8 (BigTIFF: 16), and of the directory's entries."""
+    body = b"".join(segments)
+    body += b"\0" * (len(body) % 2)
+    head, mark = 16 if big else 8, 0x4949 if order == "<" else 0x4D4D
+    magic = struct.pack(f"{order}HHHHQ", mark, 43, 8, 0, head + len(body))
+    if not big:
+        magic = struct.pack(f"{order}HHI", mark, 42, head + len(body))
     return magic + body + _directory(entries, head + len(body), order, big)
-
-
-def _magic(order: str, big: bool) -> tuple[int, ...]:
-    mark = 0x4949 if order == "<" else 0x4D4D
-    return (mark, 43, 8, 0) if big else (mark, 42)
 
 
 def _packed(rows: Samples, bits: int, order: str) -> bytes:

@@ -113,13 +113,12 @@ def by_hand() -> Iterator[Case]:
             for compression, predictor in itertools.product(ENCODERS, (False, True)):
                 if not (predictor and (compression in ("none", "packbits") or kind.bits == 1)):
                     yield _case(kind, next(layouts), *next(turns), compression, predictor)
-    yield _case(next(kinds()), "strips", "<", False, "none", False, low_bits_first=True)
 
 
-def _case(kind: Kind, layout: str, order: str, big: bool, compression: str, predictor: bool, **more: Any) -> Case:
+def _case(kind: Kind, layout: str, order: str, big: bool, compression: str, predictor: bool) -> Case:
     predictor &= kind.photometric != PALETTE
-    options = {**kind.options, **LAYOUTS[layout], **more, "order": order, "big": big}
-    words = [kind.name, layout, compression, *(["predictor"] * predictor), *more]
+    options = {**kind.options, **LAYOUTS[layout], "order": order, "big": big}
+    words = [kind.name, layout, compression, *(["predictor"] * predictor)]
     words += ["big-endian" if order == ">" else "little-endian", *(["bigtiff"] * big)]
     return Case(
         f"tiff-{'-'.join(words)}",

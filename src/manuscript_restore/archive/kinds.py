@@ -37,6 +37,7 @@ _OTHERS = {
     "HEIC": (rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", "heif-convert"),
     "AVIF": (rb"....ftypavi[fs]", "avifdec"),
     "JPEG XL": (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "djxl"),
+    "JPEG-LS": (rb"\xff\xd8(\xff\xe8\0.{,50}?)?\xff\xf7", "ImageMagick"),
     "JPEG XR": (rb"II\xbc\x01", "JxrDecApp"),
     "PDF": (rb"%PDF-", "pdfimages -all, or pdftoppm -r 300 -tiff"),
     "PostScript": (rb"%!PS|\xc5\xd0\xd3\xc6", "Ghostscript"),
