@@ -92,6 +92,9 @@ def test_a_suffix_that_tells_is_believed(tmp_path):
 
 def test_a_picture_under_a_wrong_suffix_is_named(tmp_path):
     (tmp_path / "page.jpg").write_bytes(pillow("AVIF"))
+    (tmp_path / "page.tif").write_bytes(tiff(extratags=DNG))
+    with pytest.raises(UserError, match=r"page\.tif: is camera raw, which is not read; convert it"):
+        images.read(tmp_path / "page.tif")
     with pytest.raises(UserError, match=r"page\.jpg: is AVIF, which is not read; convert it .*avifdec"):
         images.read(tmp_path / "page.jpg")
 

@@ -53,17 +53,16 @@ def rare() -> Iterator[Case]:
         encode = partial(tiff, picture(), 8, RGB, compression="lzw", **layout)
         yield Case(f"tiff-rgb-{name}", encode, ("tifffile", "vips", "pillow", "opencv"), picture())
     encode = partial(tiff, picture(4), 8, RGB)  # four samples, and nothing says what the fourth is
-    yield Case(
-        "tiff-rgb-alpha-not-announced", encode, ("tifffile", "pillow", "vips"), picture(4), alpha="unspecified"
-    )
+    yield Case("tiff-rgb-alpha-not-announced", encode, ("tifffile", "pillow", "vips"), picture(4))
     encode = partial(by_tifffile, picture(1, 12), compression="jpeg", bitspersample=12)
     yield Case("tiff-grey-12-jpeg", encode, ("tifffile",))
     for name, text in ARITHMETIC.items():
         encode = partial(base64.b64decode, text)
         # Two levels: inverse cosine transforms round differently.
         yield Case(f"jpeg-arithmetic-{name}", encode, ("pillow", "vips", "opencv"), None, 2)
-    encode = partial(imagecodecs.ljpeg_encode, picture(1)[..., 0])
-    yield Case("jpeg-lossless", encode, ("pillow", "vips", "opencv"), picture(1))
+    for channels in (1, 3):
+        encode = partial(imagecodecs.jpeg8_encode, picture(channels), lossless=True)
+        yield Case(f"jpeg-lossless-{channels}", encode, ("pillow", "vips", "opencv"), picture(channels))
     yield Case(
         "jpeg2000-high-throughput", partial(imagecodecs.htj2k_encode, picture()), ("pillow", "opencv"), picture()
     )

@@ -139,7 +139,8 @@ def _decoders(kind: Kind, layout: str, compression: str, big_endian_bigtiff: boo
     grey_planes = channels == 2 and "planar" in layout
     if photometric in (CIELAB, ICCLAB) or kind.alpha != "straight":
         return
-    if not big_endian_bigtiff and (
+    eight_bit_palette = kind.name.endswith("values")  # black to Pillow
+    if not (big_endian_bigtiff or eight_bit_palette) and (
         (channels == 1 and bits in (1, 2, 4, 8))
         or (bits == 8 and photometric in (BLACK_IS_ZERO, RGB, CMYK) and channels < 5 and not grey_planes)
         or (bits == 16 and channels == 1 and photometric == BLACK_IS_ZERO)

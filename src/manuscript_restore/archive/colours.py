@@ -3,7 +3,7 @@
 A conversion works on any number of rows, so that large pages are converted piece by piece.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -131,6 +131,27 @@ def from_lab(icc_lab: bool, notes: list[str]) -> Conversion:
             outdtype=dtype,
         )
         return np.concatenate([rgb, samples[..., 3:]], axis=2)
+
+    return convert
+
+
+def from_ycbcr(luma: Sequence[float], reference: Sequence[float]) -> Conversion:
+    """YCbCr of 8 bits to RGB. Source: TIFF 6.0, section 21.
+
+    Args:
+        luma: Shares of red, green and blue in Y.
+        reference: Black and white of Y, then zero and highest of Cb and of Cr.
+    """
+    black, highest = np.array(reference[::2]), np.array(reference[1::2])
+    scale = (255, 127, 127) / (highest - black)
+    red, green, blue = luma
+
+    def convert(samples: Samples) -> Samples:
+        y, cb, cr = np.moveaxis((samples - black) * scale, -1, 0)
+        r, b = y + cr * (2 - 2 * red), y + cb * (2 - 2 * blue)
+        rgb = np.stack([r, (y - red * r - blue * b) / green, b], axis=-1)
+        rounded: Samples = np.rint(rgb).clip(0, 255).astype(np.uint8)
+        return rounded
 
     return convert
 

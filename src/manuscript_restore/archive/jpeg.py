@@ -35,8 +35,8 @@ _PADDING = re.compile(rb"\0{16,}\Z")
 _JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"
 _MAX_SEGMENT = 65_533
 _SECOND_PICTURE = "a second picture in the file (MPO) could not be kept"
-_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-"""Markers of the frames that libjpeg decodes: sequential and progressive, Huffman and arithmetic."""
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+"""Markers of the frames that libjpeg decodes: sequential, progressive, lossless; the last two arithmetic."""
 
 _UNKNOWN_FRAMES = set(range(0xC0, 0xD0)) - _FRAMES - {0xC4, 0xC8, 0xCC}
 _CHANNELS = {1: 1, 3: 3, 4: 3}

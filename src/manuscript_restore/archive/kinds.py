@@ -71,7 +71,8 @@ _NO_IMAGES = {
 }  # fmt: skip
 _BACKUPS = ("~", "_original")  # page.jpg~, and ExifTool's page.jpg_original: a page twice
 _READ_AT_ONCE = 4096
-_DNG_VERSION, _SUBFILE, _REDUCED = 50706, 254, 1
+DNG_VERSION = 50706
+_SUBFILE, _REDUCED = 254, 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Kind:
 
 
 _KINDS = {name: (re.compile(magic, re.DOTALL), Kind(name, tool)) for name, (magic, tool) in _OTHERS.items()}
-_RAW = _KINDS["camera raw"][1]
+RAW = _KINDS["camera raw"][1]
 
 
 def by_content(start: bytes) -> Kind | None:
@@ -118,7 +119,7 @@ def of_file(path: str | Path) -> Kind | None:
             start = file.read(_READ_AT_ONCE)
             kind = by_content(start)
             if kind == Kind("TIFF") and (suffix in _RAW_SUFFIXES or _is_raw(start)):
-                return _RAW
+                return RAW
             return kind
     except (OSError, ValueError):
         return None
@@ -138,7 +139,7 @@ def _is_raw(start: bytes) -> bool:
     (number,) = struct.unpack_from(f"{order}H", start, position)
     for at in range(position + 2, min(position + 2 + 12 * number, len(start) - 11), 12):
         tag, _, _, value = struct.unpack_from(f"{order}HHII", start, at)
-        if tag == _DNG_VERSION or (tag == _SUBFILE and value & _REDUCED):
+        if tag == DNG_VERSION or (tag == _SUBFILE and value & _REDUCED):
             return True
     return False
 

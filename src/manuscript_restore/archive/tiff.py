@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 from tifffile import PHOTOMETRIC, TIFF, TiffFile, TiffPage
 
-from manuscript_restore.archive import colours, tiff_tags
+from manuscript_restore.archive import colours, kinds, tiff_tags
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.page import Notes, Page, TiffLayout, WholePage
-from manuscript_restore.archive.tiff_rows import JPEG, PLAIN, StreamedPage, bytes_at, is_plain, num_bytes_at
+from manuscript_restore.archive.tiff_rows import (
+    JPEG,
+    PLAIN,
+    StreamedPage,
+    bytes_at,
+    is_plain,
+    num_bytes_at,
+    subsampled,
+)
 from manuscript_restore.errors import UserError
 
 MAX_SEGMENT_BYTES = 1_500_000_000
@@ -31,6 +39,7 @@ _OLD_JPEG, _OLD_JPEG_STREAM = 6, (513, 514)
 _CCITT = {2, 3, 4}
 _REDUCED, _MASK = 1, 4
 _INK_SET = 332
+_YCBCR_TAGS = {529: [0.299, 0.587, 0.114], 532: [0.0, 255, 128, 255, 128, 255]}
 _NUMBERS = {2: "signed", 3: "floats"}
 
 # tifffile logs what it finds odd in a file; what matters of it becomes a note or an error here.
@@ -79,8 +88,10 @@ def _page(page: TiffPage, number: int, notes: Notes) -> Page:
         "layout": _layout(page, alpha),
         "name": notes.name,
     }
-    if page.compression == _OLD_JPEG or (page.photometric == _YCBCR and page.compression != JPEG):
+    if page.compression == _OLD_JPEG:
         return WholePage(**common, decode=lambda: _through_pillow(page, number))
+    if page.is_subsampled and page.compression != JPEG:
+        return WholePage(**common, decode=lambda: conversion(subsampled(page)))
     if _is_measured(page):  # whose full scale is known when all of it is
         stored = {**common, "channels": page.samplesperpixel, "dtype": page.dtype}
         rows = StreamedPage(**stored, source=page, conversion=colours.keep)
@@ -110,6 +121,8 @@ def _is_measured(page: TiffPage) -> bool:
 
 def _check_kind(page: TiffPage, notes: Notes) -> None:
     """Refuse pages whose samples cannot become grey or RGB without a loss, or cannot be decoded."""
+    if kinds.DNG_VERSION in page.parent.pages.first.tags:  # of which the first picture is but a thumbnail
+        raise UserError(f"{notes.name}: {kinds.RAW.reason}")
     photometric, bits = page.photometric, page.bitspersample
     num_colours = _COLOURS.get(photometric, 1)
     lab = photometric in (_CIELAB, _ICCLAB)
@@ -122,7 +135,7 @@ def _check_kind(page: TiffPage, notes: Notes) -> None:
         or page.imagedepth != 1
         or page.samplesperpixel < num_colours
         or (lab and (page.compression == JPEG or bits not in (8, 16)))
-        or (page.is_subsampled and page.compression == PLAIN)
+        or (photometric == _YCBCR and page.compression not in (JPEG, _OLD_JPEG) and not _is_known_ycbcr(page))
         or (photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1)
     )
     if rare or measured:
@@ -138,6 +151,13 @@ def _check_kind(page: TiffPage, notes: Notes) -> None:
             f"{notes.name}: has compression {page.compression}, which is not supported; "
             "save it with LZW, deflate or no compression"
         )
+
+
+def _is_known_ycbcr(page: TiffPage) -> bool:
+    in_units = page.is_subsampled
+    return page.bitspersample == 8 and not (
+        in_units and (page.is_tiled or page.planarconfig == 2 or page.predictor != 1 or page.fillorder != 1)
+    )
 
 
 def _check_segments(page: TiffPage, name: str) -> None:
@@ -213,6 +233,9 @@ def _conversion(page: TiffPage, kept: list[int], icc: bytes, notes: Notes) -> tu
         channels -= 1
     if photometric == _YCBCR:
         notes.append("YCbCr converted to RGB")
+        if page.compression not in (JPEG, _OLD_JPEG):
+            shares, reference = (_rationals(page, tag, usual) for tag, usual in _YCBCR_TAGS.items())
+            steps.append(colours.from_ycbcr(shares, reference))
     if photometric == _WHITE_IS_ZERO:
         notes.append("grey stored with 0 for white was inverted")
         steps.append(colours.inverted)
@@ -228,12 +251,17 @@ def _palette(page: TiffPage) -> NDArray[np.uint8]:
     return (page.colormap.T >> shift).astype(np.uint8)  # (3, colours) -> (colours, 3)
 
 
+def _rationals(page: TiffPage, tag: int, usual: list[float]) -> list[float]:
+    values = np.array(page.tags.valueof(tag, ()), float).reshape(-1, 2)
+    return list(values[:, 0] / values[:, 1]) if len(values) == len(usual) and values[:, 1].all() else usual
+
+
 def _unsigned(samples: NDArray[Any]) -> NDArray[Any]:
     return samples.view(f"u{samples.itemsize}")
 
 
 def _through_pillow(page: TiffPage, number: int) -> NDArray[np.uint8]:
-    """Decode a whole page with libtiff, which knows kinds of JPEG and YCbCr that are long out of use."""
+    """Decode a whole page with libtiff, which knows kinds of JPEG that are long out of use."""
     content = bytes_at(page, 0, page.parent.filehandle.size)
     # The warnings' filters are the whole process's; the lock keeps threads from restoring each other's.
     with _PILLOW, warnings.catch_warnings():

@@ -1,5 +1,6 @@
 """Rows of a TIFF page, decoded strip by strip or tile by tile: a page never has to fit into memory."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ def is_plain(page: "TiffPage") -> bool:
     """Whether any row of a page can be read by itself: its strips may be as large as the file."""
     return (
         page.compression == PLAIN
+        and not page.is_subsampled
         and page.predictor == 1
         and not page.is_tiled
         and page.bitspersample in (8, 16)
@@ -113,6 +115,30 @@ def _decode(page: "TiffPage", samples: NDArray[Any], top: int) -> None:
                 if others is None or not np.array_equal(decoded, others):
                     raise ValueError("a strip ends early")
             part[:] = decoded[0, : part.shape[0], : part.shape[1]]
+
+
+def subsampled(page: "TiffPage") -> NDArray[np.uint8]:
+    """YCbCr (H, W, 3) of which some pixels share their colour, in strips without JPEG.
+
+    Source: TIFF 6.0, section 21.
+
+    Raises:
+        ValueError: A strip is too short.
+    """
+    from tifffile import TIFF
+
+    across, down = page.subsampling or (1, 1)
+    columns, strips = -(-page.imagewidth // across), []
+    for index, top in enumerate(range(0, page.imagelength, page.rowsperstrip)):
+        num_rows = min(page.rowsperstrip, page.imagelength - top)
+        data = bytes_at(page, page.dataoffsets[index], num_bytes_at(page, index))
+        data = data if page.compression == PLAIN else TIFF.DECOMPRESSORS[page.compression](data)
+        shape = -(-num_rows // down), columns, down * across + 2  # units: the Y of some pixels, their Cb and Cr
+        units = np.frombuffer(data, np.uint8, math.prod(shape)).reshape(shape)
+        luma = units[..., :-2].reshape(*shape[:2], down, across).swapaxes(1, 2).reshape(-1, columns * across, 1)
+        chroma = units[..., -2:].repeat(down, axis=0).repeat(across, axis=1)
+        strips.append(np.concatenate([luma, chroma], axis=2)[:num_rows, : page.imagewidth])
+    return np.concatenate(strips)
 
 
 def num_bytes_at(page: "TiffPage", index: int) -> int:
