@@ -1,5 +1,8 @@
 import contextlib
 import struct
+import subprocess
+import sys
+import textwrap
 import warnings
 import zlib
 from pathlib import Path
@@ -347,3 +350,39 @@ def test_arrays():
     assert tensor.shape == (3, 40, 64)
     assert tensor.is_contiguous()
     np.testing.assert_array_equal(images.to_array(tensor), array)
+
+
+WITHOUT = """
+    import sys
+    sys.modules.update(imagecodecs=None, tifffile=None)  # as if they were not installed
+    from manuscript_restore.archive import open_document
+    from manuscript_restore.errors import UserError
+
+    for path in sys.argv[1:5]:
+        with open_document(path, lossy=True) as document:
+            assert document.pages[0].rows(0, 40).shape == (40, 64, 3)
+    for path, needed in zip(sys.argv[5:], ("imagecodecs", "tifffile"), strict=True):
+        try:
+            with open_document(path, lossy=True) as document:
+                document.pages[0].rows(0, 40)
+        except UserError as error:
+            assert f"{path}: needs {needed} to be read; pip install {needed}" in str(error), error
+        else:
+            raise AssertionError(path)
+    assert not {"torch", "wandb", "litdata", "cv2"} & sys.modules.keys()
+"""
+
+
+def test_jpeg_and_png_need_neither_imagecodecs_nor_tifffile(tmp_path):
+    paths = []
+    for mode, suffix in (
+        ("RGB", "jpg"),
+        ("RGB", "png"),
+        ("P", "png"),
+        ("CMYK", "jpg"),
+        ("RGB", "jp2"),
+        ("RGB", "tif"),
+    ):
+        paths.append(tmp_path / f"{mode}.{suffix}")
+        Image.fromarray(smooth()).convert(mode).save(paths[-1])
+    subprocess.run([sys.executable, "-c", textwrap.dedent(WITHOUT), *paths], check=True)

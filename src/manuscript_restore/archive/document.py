@@ -39,8 +39,9 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
     Args:
         path: The file.
         content: The file's bytes, where it is not on disk; ``path`` is then what messages call it.
-        lossy: Only look at the first page. What would be refused because a copy of it would lose pixels is read
-            then, with a note: the first picture of an animation, floats and 32-bit numbers as 16-bit grey.
+        lossy: Only look at the first page, up to `MAX_PIXELS`. What would be refused because a copy of it would
+            lose pixels is read then, with a note: the first picture of an animation, floats and 32-bit numbers
+            as 16-bit ones.
 
     Raises:
         UserError: The file is missing, empty, truncated, not an image, of a kind that would lose something,
@@ -60,7 +61,7 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
             if not pages:
                 raise ValueError("no page in the file")
         for page in pages:
-            _check_size(page, str(path))
+            _check_size(page, notes)
         yield Document(path, format, pages, notes)
 
 
@@ -89,11 +90,13 @@ def _format_of(start: bytes, name: str) -> str:
     return kind.name
 
 
-def _check_size(page: Page, name: str) -> None:
-    limit = MAX_STREAMED_PIXELS if isinstance(page, StreamedPage) else MAX_PIXELS
+def _check_size(page: Page, notes: Notes) -> None:
+    in_bands = isinstance(page, StreamedPage) and not notes.lossy
+    limit = MAX_STREAMED_PIXELS if in_bands else MAX_PIXELS
     if page.width < 1 or page.height < 1:
-        raise UserError(f"{name}: is {page.width}×{page.height} pixels; replace it or remove it")
+        raise UserError(f"{notes.name}: is {page.width}×{page.height} pixels; replace it or remove it")
     if page.width * page.height > limit:
         raise UserError(
-            f"{name}: {page.width}×{page.height} pixels exceed the limit of {limit:,}; split it or scale it down"
+            f"{notes.name}: {page.width}×{page.height} pixels exceed the limit of {limit:,}; "
+            "split it or scale it down"
         )

@@ -127,13 +127,14 @@ def _check_kind(page: TiffPage, notes: Notes) -> None:
     num_colours = _COLOURS.get(photometric, 1)
     lab = photometric in (_CIELAB, _ICCLAB)
     measured = _is_measured(page)
+    if page.samplesperpixel < num_colours:
+        raise ValueError(f"{PHOTOMETRIC(photometric).name} of {page.samplesperpixel} samples")
     rare = (
         photometric not in _KNOWN
         or not isinstance(bits, int)
         or (not 1 <= bits <= MAX_BITS and not measured)
         or (page.sampleformat not in (1, 4, *((2,) if photometric == _CIELAB else ())) and not measured)
         or page.imagedepth != 1
-        or page.samplesperpixel < num_colours
         or (lab and (page.compression == JPEG or bits not in (8, 16)))
         or (photometric == _YCBCR and page.compression not in (JPEG, _OLD_JPEG) and not _is_known_ycbcr(page))
         or (photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1)

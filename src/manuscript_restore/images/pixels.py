@@ -1,7 +1,7 @@
-"""Image files ↔ arrays ↔ tensors: the only place that knows file formats or divides by 255.
+"""Image files ↔ arrays ↔ tensors: the only place that divides by 255.
 
 Three forms of one picture: an *array* is uint8 (H, W, 3) RGB, a *tensor* uint8 (3, H, W), a *float tensor*
-float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles are not applied.
+float32 (3, H, W) in [0, 1]. RGB is taken as stored, its ICC profile not applied; inks and Lab become sRGB.
 """
 
 import os
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from manuscript_restore.archive import MAX_PIXELS, Page, colours, kinds, open_document
+from manuscript_restore.archive import Page, colours, kinds, open_document
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
@@ -33,7 +33,7 @@ def read(path: str | Path) -> NDArray[np.uint8]:
     16 bits are rounded to 8, floats and 32-bit numbers scaled by the brightest, grey repeated.
 
     Raises:
-        UserError: The file is missing, empty, truncated, not an image, or above `MAX_PIXELS`.
+        UserError: The file is missing, empty, truncated, not an image, or above `archive.MAX_PIXELS`.
     """
     return _first_page(path)
 
@@ -46,15 +46,10 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
 def _first_page(path: str | Path, content: bytes | None = None) -> NDArray[np.uint8]:
     with open_document(path, content, lossy=True) as document:
         page = document.pages[0]
-        if page.width * page.height > MAX_PIXELS:  # of a TIFF more could be read, but not at once
-            raise UserError(
-                f"{path}: {page.width}×{page.height} pixels exceed the limit of {MAX_PIXELS:,}; "
-                "split it or scale it down"
-            )
         stored = np.empty((page.height, page.width, 3), np.uint8)
         for top in range(0, page.height, _BLOCK):
             stored[top : top + _BLOCK] = _rgb(page, page.rows(top, min(top + _BLOCK, page.height)))
-        return upright(stored, page.orientation)
+        return _upright(stored, page.orientation)
 
 
 def _rgb(page: Page, samples: NDArray[Any]) -> NDArray[np.uint8]:
@@ -65,7 +60,7 @@ def _rgb(page: Page, samples: NDArray[Any]) -> NDArray[np.uint8]:
     return colours.to_uint8(samples)
 
 
-def upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn (H, W, 3) as its EXIF orientation, 1–8, says."""
     if orientation in (5, 6, 7, 8):
         stored = stored.swapaxes(0, 1)
@@ -78,14 +73,9 @@ def upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Any Pillow image as a uint8 array (H, W, 3), upright or not."""
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image).astype(np.float32), full_scale=65535)
-    if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image).astype(np.float32))
-        # Neither mode says where white is: the smallest usual scale that holds the brightest pixel.
-        scales = (65535, 2**31 - 1) if image.mode == "I" else (1, 255, 65535)
-        brightest = values.max(initial=0)
-        return _grey(values, full_scale=next((s for s in scales if brightest <= s), brightest))
+    if image.mode.startswith(("I", "F")):
+        grey = colours.to_uint8(colours.to_full_scale(np.asarray(image)))
+        return np.repeat(grey[..., None], 3, axis=2)  # (h, w) -> (h, w, 3)
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -93,11 +83,6 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"))
-
-
-def _grey(values: NDArray[np.float32], full_scale: float) -> NDArray[np.uint8]:
-    grey = np.rint(values.clip(0, full_scale) * (255 / full_scale)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)  # (h, w) -> (h, w, 3)
 
 
 def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int = 95) -> None:
