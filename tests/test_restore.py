@@ -157,7 +157,7 @@ def test_pages_are_let_go_one_by_one(tmp_path: Path, model: Path) -> None:
     job = Job(Restorer.from_checkpoint(model, device="cpu"), Output())
     with open_document(tmp_path / "book.tif") as document, pytest.MonkeyPatch.context() as patch:
         patch.setattr("manuscript_restore.inference.job.open_document", lambda _: nullcontext(document))
-        (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out")
+        (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out").tasks
         assert job.restore(task).status == "restored"
         assert not any(page._bands for page in document.pages)
 
@@ -226,6 +226,23 @@ def test_the_report_tells_of_every_page(scans: Path, tmp_path: Path, model: Path
         "1.png": "restored", "2.png": "restored", "10.jpg": "restored", "broken.png": "failed"
     }  # fmt: skip
     assert "0 bytes" in report["broken.png"]["reason"]
+
+
+def test_pictures_that_cannot_be_read_are_named(scans: Path, tmp_path: Path, model: Path) -> None:
+    (scans / "1.png").rename(scans / "1.jfif")  # a PNG, whatever it is called
+    (scans / "leaves/2.png").unlink()
+    (scans / "book.pdf").write_bytes(b"%PDF-1.7")
+    (scans / "leaves/phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1")
+    result = run(scans, "-o", tmp_path / "out", "--report", tmp_path / "report.json", model=model)
+    assert result.exit_code == 0
+    assert "2 pages: 2 restored; left out: 1 PDF, 1 HEIC" in result.stdout
+    assert files(tmp_path / "out") == ["1.jfif", "leaves/10.jpg"]
+    with Image.open(tmp_path / "out/1.jfif") as image:
+        assert image.format == "PNG"
+    report = {Path(page["input"]).name: page for page in json.loads((tmp_path / "report.json").read_text())}
+    assert list(report) == ["1.jfif", "book.pdf", "10.jpg", "phone.heic"]
+    assert (report["phone.heic"]["status"], report["phone.heic"]["output"]) == ("left out", None)
+    assert "heif-convert" in report["phone.heic"]["reason"]
 
 
 def test_two_jobs_do_not_write_into_one_folder(scans: Path, tmp_path: Path, model: Path) -> None:

@@ -21,7 +21,6 @@ from torch import Tensor
 from manuscript_restore.archive import Document, open_document, write_pages
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.images import FORMATS
 from manuscript_restore.inference.evidence import Evidence
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
@@ -156,9 +155,8 @@ class Job:
                     pages = [
                         (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
                     ]
-                    image_format = FORMATS[task.target.suffix.lower()]
                     notes = write_pages(
-                        unfinished, pages, format=image_format, quality=self.output.quality, name=str(task.target)
+                        unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
                     )
                     outcome = self._outcome(task, document, evidence, started)
                     self._write_evidence(outcome, evidence)
