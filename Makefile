@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+# A process a core, at most four: each holds PyTorch.
+PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast docs lint format train flow gallery bench benchmark-quality ablate clean
@@ -25,10 +27,10 @@ demo: $(READY) ## Restore damaged sample pages: make demo ARGS='--pages FOLDER' 
 	$(BIN)/python scripts/demo.py $(ARGS)
 
 test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
 
 docs: $(READY) ## Build the documentation as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import re
+import resource
+import signal
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -16,7 +16,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from manuscript_restore.images import read
+from manuscript_restore.restore import main
 
+from .processes import start
 from .test_restore import files, model, run  # noqa: F401  (a fixture)
 
 WIDTH, HEIGHT = 60, 44
@@ -87,8 +89,8 @@ CASES = {
     "text.jpg": (lambda p: p.write_text("not a picture " * 20), "is not an image"),
     "noise.png": (lambda p: p.write_bytes(os.urandom(5000)), "is not an image"),
     "header_only.png": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n"), "truncated or damaged"),
-    "pdf.tif": (lambda p: save(p, format="PDF"), "is not an image"),
-    "gif.png": (lambda p: save(p, format="GIF"), "is not an image"),
+    "pdf.tif": (lambda p: save(p, format="PDF"), "is PDF, which is not read; convert it"),
+    "gif.png": (lambda p: save(p, format="GIF"), "is GIF, which is not read; convert it"),
     "bomb.png": (bomb, "exceed the limit"),
     "bomb.tif": (tiff_bomb, "exceeds 1.5 GB"),
     "unknown_compression.tif": (unknown_compression, "compression|damaged"),
@@ -168,13 +170,10 @@ def test_each_is_restored_or_named(tmp_path: Path, model: Path) -> None:  # noqa
     assert all(notes[name] for name in ("cmyk.jpg", "cmyk.tif", "lab.tif", "palette.png"))  # what became of them
 
 
-LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-from manuscript_restore.restore import main
-main()
-"""
+def limited() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    main()
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, model: Path) -> None:  # noqa: F811
@@ -184,12 +183,13 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, model: Path) -> None:  # noqa
     save(scans / "small.png")
     save(scans / "large.png", PAGE.resize((300, 300)))
     save(scans / "large.tif", PAGE.resize((300, 300)))
-    command = [sys.executable, "-c", LIMITED, str(scans), "-o", str(out), "-m", str(model), "--device", "cpu"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert "1 restored, 2 failed" in result.stdout
-    assert result.stderr.count("cannot be written") == 2
-    assert "Traceback" not in result.stderr
+    process = start(limited, scans, "-o", out, "-m", model, "--device", "cpu", said=tmp_path / "said")
+    process.join()
+    assert process.exitcode == 1
+    said = (tmp_path / "said").read_text()
+    assert "1 restored, 2 failed" in said
+    assert said.count("cannot be written") == 2
+    assert "Traceback" not in said
     assert files(out) == ["small.png"]
 
 

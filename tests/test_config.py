@@ -1,14 +1,20 @@
 """Every config composes, builds, and rejects what it does not know."""
 
+import importlib
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from manuscript_restore.config import build, config_dir, run_dir
+from manuscript_restore import config as config_module
+from manuscript_restore.config import build, config_dir, make_new, override, run_dir
 from manuscript_restore.errors import UserError
-from manuscript_restore.train import plain, train
+from manuscript_restore.train import main, plain, train
 from manuscript_restore.training.module import RestorationModule, Schedule
 
 CONFIGS = Path(config_dir())
@@ -113,6 +119,62 @@ def test_a_resumed_run_goes_on_in_its_folder():
     assert run_dir("outputs/train/a/1/checkpoints/last.ckpt", "b") == "outputs/train/a/1"
     assert run_dir("elsewhere/last.ckpt", "b").startswith("outputs/train/b/")
     assert run_dir(None, "b").startswith("outputs/train/b/")
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    class Still(datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 1, 12)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config_module, "datetime", Still)
+    monkeypatch.setattr("hydra.core.utils.datetime", Still)  # of ${now:…}
+    for arguments in ((), ("-m",)) * 2:
+        monkeypatch.setattr(sys, "argv", ["train", *arguments, "experiment=smoke", "seed=-1"])  # fails early
+        with pytest.raises(SystemExit):
+            main()
+    second = "2026-01-01_12-00-00"
+    for folder in ("train/smoke", "sweeps"):
+        assert {path.name for path in Path("outputs", folder).iterdir()} == {second, f"{second}_2"}
+    assert len(list(tmp_path.rglob("summary.json"))) == 4
+
+
+def test_a_new_folder_is_nobody_elses(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(make_new, [tmp_path / "a" / "run"] * 16))
+    assert len(set(folders)) == 16
+    assert sorted(folders) == sorted((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a=b", "a,b", "a b", "it's", 'say "x"', "pagés", "a(b)", "[x]", "{a: b}", "a\\b", "a\\", "null", "3", ""],
+)
+def test_overrides_that_are_printed_are_read_back(text):
+    assert composed(override("name", text)).name == text
+
+
+@pytest.mark.parametrize("entry", ["train", "evaluate", "generate", "prepare"])
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        (["out=a=b/x"], """'out="a=b/x"'"""),
+        (["out=a,b"], """'out="a,b"'"""),
+        (["out=it's"], """'out="it'"'"'s"'"""),
+        (["out={a: b=c}"], """'models={mine: "a=b.ckpt"}'"""),
+        (["out=my", "pages"], "'out=my pages'"),
+    ],
+)
+def test_what_hydra_cannot_read_is_followed_by_how_to_write_it(entry, arguments, mend, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [entry, *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        importlib.import_module(f"manuscript_restore.{entry}").main()
+    assert exit_.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(mend)
+    if mend.startswith("'out"):
+        assert shlex.split(mend)[0].partition("=")[2].strip('"') == " ".join(arguments).partition("=")[2]
 
 
 def test_cosine_schedule_equals_torch():

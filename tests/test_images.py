@@ -1,5 +1,8 @@
 import contextlib
 import struct
+import subprocess
+import sys
+import textwrap
 import warnings
 import zlib
 from pathlib import Path
@@ -225,22 +228,22 @@ def test_damaged_bytes_give_a_picture_or_a_user_error(tmp_path, suffix, data):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is empty"),
-        (b"not a picture, a letter", "is not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is not"),
+        (b"", "is empty.*replace it or remove it"),
+        (b"not a picture, a letter", "is not an image.*replace it or remove it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is not read; convert it"),
     ],
 )
 def test_not_an_image(tmp_path, content, reason):
     path = tmp_path / "page.jpg"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"page\.jpg: {reason}.*replace it or remove it"):
+    with pytest.raises(UserError, match=rf"page\.jpg: {reason}"):
         images.read(path)
 
 
 def test_missing_file_and_folder_in_place_of_a_file(tmp_path):
     with pytest.raises(UserError, match=r"gone\.png: cannot be opened"):
         images.read(tmp_path / "gone.png")
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="is not a file but a folder; give an image"):
         images.read(tmp_path)
 
 
@@ -347,3 +350,39 @@ def test_arrays():
     assert tensor.shape == (3, 40, 64)
     assert tensor.is_contiguous()
     np.testing.assert_array_equal(images.to_array(tensor), array)
+
+
+WITHOUT = """
+    import sys
+    sys.modules.update(imagecodecs=None, tifffile=None)  # as if they were not installed
+    from manuscript_restore.archive import open_document
+    from manuscript_restore.errors import UserError
+
+    for path in sys.argv[1:5]:
+        with open_document(path, lossy=True) as document:
+            assert document.pages[0].rows(0, 40).shape == (40, 64, 3)
+    for path, needed in zip(sys.argv[5:], ("imagecodecs", "tifffile"), strict=True):
+        try:
+            with open_document(path, lossy=True) as document:
+                document.pages[0].rows(0, 40)
+        except UserError as error:
+            assert f"{path}: needs {needed} to be read; pip install {needed}" in str(error), error
+        else:
+            raise AssertionError(path)
+    assert not {"torch", "wandb", "litdata", "cv2"} & sys.modules.keys()
+"""
+
+
+def test_jpeg_and_png_need_neither_imagecodecs_nor_tifffile(tmp_path):
+    paths = []
+    for mode, suffix in (
+        ("RGB", "jpg"),
+        ("RGB", "png"),
+        ("P", "png"),
+        ("CMYK", "jpg"),
+        ("RGB", "jp2"),
+        ("RGB", "tif"),
+    ):
+        paths.append(tmp_path / f"{mode}.{suffix}")
+        Image.fromarray(smooth()).convert(mode).save(paths[-1])
+    subprocess.run([sys.executable, "-c", textwrap.dedent(WITHOUT), *paths], check=True)

@@ -92,20 +92,20 @@ def test_saturated_pixels_still_learn():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decoder", ["reference", "progressive"])
-def test_overfits_one_batch(decoder):
+@pytest.mark.parametrize(("decoder", "num_steps"), [("reference", 300), ("progressive", 150)])
+def test_overfits_one_batch(decoder, num_steps):
     torch.manual_seed(0)
-    restorer = tiny(decoder, image_size=32)
+    restorer = tiny(decoder, encoder="test_vit", image_size=32)  # timm's smallest
     clean = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8), size=32, mode="bilinear")
     degraded = (0.7 * clean + 0.05 * torch.randn_like(clean)).clamp(0, 1)
-    optimizer = torch.optim.AdamW(restorer.parameters(), lr=1e-3)
-    for _ in range(300):
+    optimizer = torch.optim.AdamW(restorer.parameters(), lr=3e-3)
+    for _ in range(num_steps):
         optimizer.zero_grad()
         loss = (restorer(degraded) - clean).square().mean()
         loss.backward()
         optimizer.step()
     psnr = -10 * torch.log10((restorer.eval()(degraded) - clean).square().mean())
-    assert psnr > 30  # the input has 15 dB; at 300 steps both decoders pass 40
+    assert psnr > 30  # the input has 15 dB; both decoders pass 37
 
 
 def test_encoder_weights_from_a_file(tmp_path):

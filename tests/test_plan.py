@@ -26,7 +26,7 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def targets(inputs: list[str], out: str = "out", **options) -> dict[str, str]:
-    return {task.source.as_posix(): task.target.as_posix() for task in plan(inputs, out, **options)}
+    return {task.source.as_posix(): task.target.as_posix() for task in plan(inputs, out, **options).tasks}
 
 
 def test_a_folder_is_mirrored_in_reading_order() -> None:
@@ -73,6 +73,23 @@ def test_links_in_a_circle_end(scans: Path) -> None:
     assert set(targets(["scans"])) == {"scans/a.TIF", "scans/b/2.jpg", "scans/b/10.jpg"}
 
 
+def test_images_under_other_suffixes_keep_them(scans: Path) -> None:
+    for name in ("c.jfif", "d.JPE", "e.jpf", "f", "g.jpg~", "h.jpg_original", "i.pdf", "k.txt", "l.bin"):
+        head = {"i.pdf": b"%PDF-1.7", "e.jpf": b"\xff\x4f\xff\x51", "l.bin": b"\0"}.get(name, b"\xff\xd8\xff\xe0")
+        (scans / "scans/b" / name).write_bytes(head + b" and so on")
+    planned = plan(["scans/b"], "out")
+    assert [(task.target.as_posix(), task.format) for task in planned.tasks] == [
+        ("out/2.jpg", "JPEG"), ("out/10.jpg", "JPEG"), ("out/c.jfif", "JPEG"), ("out/d.JPE", "JPEG"),
+        ("out/e.jpf", "JPEG2000"), ("out/f", "JPEG"),
+    ]  # fmt: skip
+    assert [(path.name, kind.name) for path, kind in planned.left_out] == [("i.pdf", "PDF")]
+    (task,) = plan(["scans/b/c.jfif"], "out", suffix=".png").tasks
+    assert (task.target, task.format) == (Path("out/c.png"), "PNG")
+    assert targets(["scans/b/c.jfif"], out="restored.jfif") == {"scans/b/c.jfif": "restored.jfif"}
+    with pytest.raises(UserError, match=r"i\.pdf: is PDF, which is not read; convert it .* pdfimages"):
+        plan(["scans/b/i.pdf"], "out")
+
+
 def test_a_link_to_an_input_is_no_output(scans: Path) -> None:
     (scans / "out").mkdir()
     (scans / "out/x.png").symlink_to(scans / "x.png")
@@ -91,7 +108,8 @@ def test_a_link_to_an_input_is_no_output(scans: Path) -> None:
         (["x.png"], ".", {}, "inputs are never overwritten"),
         (["x.png"], "x.png", {}, "inputs are never overwritten"),
         (["empty*"], "out", {}, "no images there"),
-        (["scans/notes.txt"], "out", {}, "unknown suffix '.txt'"),
+        (["scans/notes.txt"], "out", {}, "notes.txt: is not an image"),
+        (["scans/nowhere"], "out", {}, "no such file"),
         (["scans/b/2.jpg", "other/2.jpg"], "out", {}, "would both be restored into"),
         (["x.png", "other/x.flagged.png"], "out", {}, r"into out.x\.flagged\.png"),
         (["x.png"], "y.tif", {"suffix": ".jpg"}, "is not the format"),

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import nullcontext
@@ -26,6 +25,8 @@ from manuscript_restore.inference import job as job_module
 from manuscript_restore.inference.job import Job, Output, alone_in
 from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
+from manuscript_restore.restore import main
+from tests.processes import start
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_pages_are_let_go_one_by_one(tmp_path: Path, model: Path) -> None:
     job = Job(Restorer.from_checkpoint(model, device="cpu"), Output())
     with open_document(tmp_path / "book.tif") as document, pytest.MonkeyPatch.context() as patch:
         patch.setattr("manuscript_restore.inference.job.open_document", lambda _: nullcontext(document))
-        (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out")
+        (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out").tasks
         assert job.restore(task).status == "restored"
         assert not any(page._bands for page in document.pages)
 
@@ -227,6 +228,23 @@ def test_the_report_tells_of_every_page(scans: Path, tmp_path: Path, model: Path
     assert "0 bytes" in report["broken.png"]["reason"]
 
 
+def test_pictures_that_cannot_be_read_are_named(scans: Path, tmp_path: Path, model: Path) -> None:
+    (scans / "1.png").rename(scans / "1.jfif")  # a PNG, whatever it is called
+    (scans / "leaves/2.png").unlink()
+    (scans / "book.pdf").write_bytes(b"%PDF-1.7")
+    (scans / "leaves/phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1")
+    result = run(scans, "-o", tmp_path / "out", "--report", tmp_path / "report.json", model=model)
+    assert result.exit_code == 0
+    assert "2 pages: 2 restored; left out: 1 PDF, 1 HEIC" in result.stdout
+    assert files(tmp_path / "out") == ["1.jfif", "leaves/10.jpg"]
+    with Image.open(tmp_path / "out/1.jfif") as image:
+        assert image.format == "PNG"
+    report = {Path(page["input"]).name: page for page in json.loads((tmp_path / "report.json").read_text())}
+    assert list(report) == ["1.jfif", "book.pdf", "10.jpg", "phone.heic"]
+    assert (report["phone.heic"]["status"], report["phone.heic"]["output"]) == ("left out", None)
+    assert "heif-convert" in report["phone.heic"]["reason"]
+
+
 def test_two_jobs_do_not_write_into_one_folder(scans: Path, tmp_path: Path, model: Path) -> None:
     with alone_in(tmp_path / "out"):
         result = run(scans, "-o", tmp_path / "out", model=model)
@@ -264,21 +282,21 @@ def test_killed_in_the_middle_nothing_is_lost(tmp_path: Path, model: Path) -> No
     scans.mkdir()
     for number in range(12):
         array = np.random.default_rng(number).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(array).resize((480, 320)).save(scans / f"{number}.png")
-    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
-    command += ["--device", "cpu", "--sidecar"]
+        Image.fromarray(array).resize((250, 200)).save(scans / f"{number}.png")
+    command = (scans, "-o", out, "-m", model, "--device", "cpu", "--sidecar")
+    said = tmp_path / "said"
     for expected in (1, 4, 7):  # pages that are there when it is killed
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        while len(list(out.glob("*.png"))) < expected and process.poll() is None:
+        process = start(main, *command, said=said)
+        while len(list(out.glob("*.png"))) < expected and process.is_alive():
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        process.kill()
+        process.join()
     there = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.png")}
     assert 0 < len(there) < 12
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert f"{12 - len(there)} restored, {len(there)} there already" in finished.stdout
+    finished = start(main, *command, said=said)
+    finished.join()
+    assert finished.exitcode == 0
+    assert f"{12 - len(there)} restored, {len(there)} there already" in said.read_text()
     assert files(out) == sorted(f"{n}.png{suffix}" for n in range(12) for suffix in ("", ".json"))  # no stray file
     assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())  # none twice
     for number in range(12):
@@ -290,13 +308,14 @@ def test_interrupted_it_stops_cleanly(scans: Path, tmp_path: Path, model: Path) 
     for number in range(40):
         os.link(scans / "1.png", scans / f"copy{number}.png")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "manuscript_restore.restore", str(scans), "-o", str(out), "-m", str(model)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (out.is_dir() and any(out.glob("*.png"))) and process.poll() is None:
+    process = start(main, scans, "-o", out, "-m", model, "--device", "cpu", said=tmp_path / "said")
+    while not (out.is_dir() and any(out.glob("*.png"))) and process.is_alive():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=60)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 130
     assert "interrupted" in said
     assert "Traceback" not in said
     assert not [name for name in files(out) if name.endswith(".partial")]

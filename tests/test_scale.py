@@ -91,6 +91,28 @@ def test_only_what_changed_is_read_again(tmp_path, options):
     assert "ms_10/a.webp" not in paths(find_pages(root, **options))
 
 
+def test_what_no_suffix_tells_is_looked_at_once(tmp_path, options, monkeypatch):
+    options, _ = options
+    root = touch(tmp_path / "pages", *NAMES, *LEFT_OUT)
+    for name, head in {
+        "scan.jfif": b"\xff\xd8\xff\xe0",
+        "ms_2/a.heic": b"\0\0\0\x18ftypheic",
+        "b.pdf": b"%PDF-",
+    }.items():
+        (root / name).write_bytes(head)
+    settle(root)
+    opened = []
+    look = indexing.kinds.by_content
+    monkeypatch.setattr(indexing.kinds, "by_content", lambda start: opened.append(start) or look(start))
+    for times in (3, 0):  # the second time, what was found is kept
+        opened.clear()
+        with pytest.warns(
+            UserWarning, match=r"data\.train_dir=.*cannot be read: 1 PDF, 1 HEIC; convert"
+        ) as caught:
+            assert sorted(paths(find_pages(root, **options))) == sorted([*NAMES, "scan.jfif"])
+        assert (len(caught), len(opened)) == (1, times)
+
+
 def test_a_fresh_change_is_not_trusted(tmp_path, options):
     options, read = options
     root = touch(tmp_path / "pages", *NAMES)

@@ -1,7 +1,9 @@
 """The scripts and the notebook, run as a user runs them."""
 
+import runpy
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,20 +13,39 @@ from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
 
 ROOT = Path(__file__).resolve().parents[1]
-FLOW = ROOT / "scripts" / "visualize_training_flow.py"
 
 
-def flow(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(FLOW), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, capsys):
+    """Run a script as a user does, in this process: ``script("gallery", "--size", 48)``."""
+
+    def run(name: str, *arguments: object) -> Done:
+        path = ROOT / "scripts" / f"{name}.py"
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        returncode = 0
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as exit_:
+            returncode = int(exit_.code or 0)
+        return Done(returncode, *capsys.readouterr())
+
+    return run
 
 
 @pytest.mark.slow
-def test_training_flow_from_a_checkpoint(train, tmp_path):
+def test_training_flow_from_a_checkpoint(train, script, tmp_path):
     train("experiment=smoke", "trainer.max_epochs=1", "test=false", "loss.perceptual.weight=0")
     checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
     write(generate_page(5, 0, height=90, width=150), tmp_path / "page.png")
-    done = flow("--checkpoint", checkpoint, "--page", "page.png", "--size", 128, cwd=tmp_path)
+    done = script("visualize_training_flow", "--checkpoint", checkpoint, "--page", "page.png", "--size", 128)
     assert done.returncode == 0, done.stderr
     assert "restored (epoch 1)" in done.stdout
     folder = tmp_path / "outputs" / "training_flow"
@@ -40,8 +61,8 @@ def test_training_flow_from_a_checkpoint(train, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_flow_without_a_checkpoint_says_untrained(tmp_path):
-    done = flow("--size", 64, "--degradation", "light", cwd=tmp_path)
+def test_training_flow_without_a_checkpoint_says_untrained(script):
+    done = script("visualize_training_flow", "--size", 64, "--degradation", "light")
     assert done.returncode == 0, done.stderr
     assert "untrained" in done.stdout
 
@@ -55,8 +76,8 @@ def test_training_flow_without_a_checkpoint_says_untrained(tmp_path):
         (("--page", "none.jpg"), "none.jpg"),
     ],
 )
-def test_training_flow_explains_mistakes(tmp_path, arguments, message):
-    done = flow(*arguments, cwd=tmp_path)
+def test_training_flow_explains_mistakes(script, arguments, message):
+    done = script("visualize_training_flow", *arguments)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -74,14 +95,9 @@ def test_notebook_runs(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def script(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
-def test_gallery_draws_every_transform_and_preset(tmp_path):
-    done = script("gallery", "--size", 48, "--docs", "small", cwd=tmp_path)
+def test_gallery_draws_every_transform_and_preset(script, tmp_path):
+    done = script("gallery", "--size", 48, "--docs", "small")
     assert done.returncode == 0, done.stderr
     names = {path.stem for path in (tmp_path / "outputs" / "gallery").iterdir()}
     assert names >= {"Foxing", "JPEG", "preset_reference", "preset_palm_leaf"}
@@ -91,7 +107,7 @@ def test_gallery_draws_every_transform_and_preset(tmp_path):
 
 
 @pytest.mark.slow
-def test_calibration_compares_and_proposes(tmp_path):
+def test_calibration_compares_and_proposes(script, tmp_path):
     for i in range(3):
         page = generate_page(2, i, height=240, width=300)
         for folder in ("clean", "real"):
@@ -99,7 +115,7 @@ def test_calibration_compares_and_proposes(tmp_path):
         write(page, tmp_path / "clean" / f"{i}.png")
         write(page // 2, tmp_path / "real" / f"{i}.png")
     arguments = ("--real", "real", "--clean", "clean", "--tiles", 1, "--preset")
-    done = script("calibrate_degradation", *arguments, "none", "--propose", cwd=tmp_path)
+    done = script("calibrate_degradation", *arguments, "none", "--propose")
     assert done.returncode == 0, done.stderr
     rows = {line.split("|")[1].strip(): line.split("|") for line in done.stdout.splitlines() if "±" in line}
     assert rows["support L*"][2] != rows["support L*"][3]
@@ -107,8 +123,8 @@ def test_calibration_compares_and_proposes(tmp_path):
 
 
 @pytest.mark.slow
-def test_demo_restores_its_samples(tmp_path):
-    done = script("demo", cwd=tmp_path)
+def test_demo_restores_its_samples(script, tmp_path):
+    done = script("demo")
     assert done.returncode == 0, done.stderr
     damaged = {path.name for path in (tmp_path / "outputs" / "demo" / "damaged").iterdir()}
     assert damaged == {"palm_leaf.png", "paper.png", "parchment.png"}

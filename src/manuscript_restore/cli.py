@@ -1,6 +1,6 @@
 """The command ``manuscript-restore``."""
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -58,9 +58,11 @@ def export(
 
 
 def _hand_over(module: str, context: typer.Context) -> None:
-    """Give the command line to Hydra, in a process that Lightning knows how to start again for other devices."""
-    command = [sys.executable, "-m", f"manuscript_restore.{module}", *context.args]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    """Become the command of Hydra's, which Lightning knows how to start again for other devices.
+
+    Not a process below this one, which would have to hand on signals and the exit status.
+    """
+    os.execv(sys.executable, [sys.executable, "-m", f"manuscript_restore.{module}", *context.args])
 
 
 def main() -> None:

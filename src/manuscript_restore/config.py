@@ -1,18 +1,25 @@
-"""Where the configs are, and how a config section becomes an object."""
+"""Where the configs are, how a config section becomes an object, and how a command line becomes a job."""
 
+import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import InstantiationException
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
+from hydra.experimental.callback import Callback
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from manuscript_restore.errors import UserError, check_keys
+from manuscript_restore.errors import UserError, check_keys, needs_section
 
 
 def config_dir() -> str:
@@ -35,6 +42,48 @@ def run_dir(ckpt_path: str | None, name: str) -> str:
     return f"outputs/train/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
+class NewFolder(Callback):
+    """Hydra callback: a run or sweep that starts in the same second as another gets a folder of its own.
+
+    A folder that the command line names (a user, or Lightning for the further processes of ``trainer=ddp``), and
+    the one that a resumed run goes on in, are taken as they are.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Make the folder of a run."""
+        if config.get("ckpt_path") is None or not Path(config.hydra.run.dir, "checkpoints").is_dir():
+            self._make(config, "run")
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Make the folder of a sweep."""
+        self._make(config, "sweep")
+
+    def _make(self, config: DictConfig, mode: str) -> None:
+        if any(override.startswith(f"hydra.{mode}.dir=") for override in config.hydra.overrides.hydra):
+            return
+        try:
+            folder = make_new(Path(config.hydra[mode].dir))
+        except OSError as error:  # as an exception, Hydra would only warn of it and go on
+            print(f"error: {config.hydra[mode].dir}: cannot be made ({error.strerror})", file=sys.stderr)
+            sys.exit(1)
+        with read_write(config.hydra):
+            config.hydra[mode].dir = str(folder)
+            config.hydra.overrides.hydra.append(override(f"hydra.{mode}.dir", str(folder)))  # for a sweep's jobs
+
+
+def make_new(wanted: Path) -> Path:
+    """Make a folder that nobody else has: of that name, or with ``_2``, ``_3`` … after it."""
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
+
+
 def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
     """Instantiate a config section with a ``_target_``; nested sections become plain Python values or objects.
 
@@ -46,6 +95,7 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
     Raises:
         UserError: A key that the target does not take, or the mistake that the target itself reports.
     """
+    _check_section(config, where)
     if not config.get("_target_"):
         raise UserError(f"{where}._target_: missing; name the class to build, or choose one of the {where} group")
     _check(config, where)
@@ -75,20 +125,49 @@ def _check(config: DictConfig, where: str) -> None:
             target = get_object(name)
         except Exception as error:
             raise UserError(f"{where}._target_={name}: cannot be imported ({error})") from error
-        check_keys(target, [str(key) for key in config if not str(key).startswith("_")], where)
+        check_keys(target, {str(k): v for k, v in config.items() if not str(k).startswith("_")}, where)
     for key, value in config.items():
         if isinstance(value, DictConfig):
             _check(value, f"{where}.{key!s}")
 
 
-def chosen(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
-    """Name and section of each member of a group; ``callbacks.pictures=null`` leaves one out."""
-    return [(str(name), section) for name, section in (group or {}).items() if section]
+def chosen(group: DictConfig | None, where: str) -> list[tuple[str, DictConfig]]:
+    """Key and section of each member of a group; ``callbacks.pictures=null`` leaves one out."""
+    members = [(f"{where}.{name!s}", section) for name, section in (group or {}).items() if section is not None]
+    for key, section in members:
+        _check_section(section, key)
+    return members
+
+
+def _check_section(value: Any, where: str) -> None:
+    """Refuse a plain value where a section is needed, and say how one is chosen."""
+    if isinstance(value, DictConfig):
+        return
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    packages = {str(group): str(group).split("@")[-1].replace("/", ".") for group in choices}
+    group = next((group for group, package in packages.items() if package == where), None)
+    name = value if isinstance(value, str) else "NAME"
+    choose = f"; to choose one by its name: {group}={name}" if group else ""
+    raise UserError(f"{where}={value}: must be a section of keys, not a value; set {where}.KEY=…{choose}")
 
 
 def plain(config: Any) -> Any:
     """A config section as plain Python values."""
     return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def call(function: Callable[..., Any], config: DictConfig) -> Any:
+    """Call a function with the top-level keys of a config.
+
+    Raises:
+        UserError: A key that is no argument, or a plain value where the function needs a section.
+    """
+    arguments = {str(key): value for key, value in config.items()}
+    for key, value in arguments.items():
+        if needs_section(function, key, value):
+            _check_section(value, key)
+    check_keys(function, arguments, "config")
+    return function(**arguments)
 
 
 def run_command(function: Callable[..., object], config_name: str) -> None:
@@ -99,11 +178,63 @@ def run_command(function: Callable[..., object], config_name: str) -> None:
 
     def run(config: DictConfig) -> None:
         try:
-            check_keys(function, [str(key) for key in config], "config")
-            function(**{str(key): value for key, value in config.items()})
+            call(function, config)
         except (UserError, OmegaConfBaseException) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
 
+    launch(run, config_name)
+
+
+def launch(job: Callable[[DictConfig], object], config_name: str) -> None:
+    """Give the command line to Hydra; a message on an override that it cannot read is followed by the mend."""
+    _check_groups(sys.argv[1:])
     register_resolvers()
-    hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)(run)()
+    try:
+        hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)(job)()
+    except SystemExit as end:
+        if hint := _how_to_quote(end.__context__):
+            print(hint, file=sys.stderr)
+        raise
+
+
+def override(key: str, value: str) -> str:
+    """``key=value`` for a command line of Hydra, quoted if the value needs it; not yet for the shell."""
+    try:
+        read = OverridesParser.create().parse_override(f"{key}={value}")
+        if read.value() == value and not read.is_sweep_override():
+            return f"{key}={value}"
+    except HydraException:
+        pass
+    return f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}"
+
+
+def _check_groups(arguments: Sequence[str]) -> None:
+    """Refuse a number in the place of a group's member, of which Hydra makes a traceback."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        folder = Path(config_dir(), key.partition("@")[0])
+        if re.fullmatch(r"[\d.e+-]+|true|false", value, re.IGNORECASE) and key and folder.is_dir():
+            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            print(f"error: {argument}: must be the name of one of {names}", file=sys.stderr)
+            sys.exit(1)
+
+
+def _how_to_quote(error: BaseException | None) -> str | None:
+    """The mend for a message of Hydra's on an override, else None."""
+    if isinstance(error, OverrideParseException):
+        wrong = str(error.override)
+    elif isinstance(error, ConfigCompositionException) and (
+        found := re.search(r"Ambiguous value for argument '(.*)'$", str(error), re.MULTILINE)
+    ):
+        wrong = found[1]
+    else:
+        return None
+    key, equals, value = wrong.partition("=")
+    if not equals:
+        before = sys.argv[sys.argv.index(wrong) - 1] if wrong in sys.argv[1:] else "key=value"
+        whole = shlex.quote(f"{before} {wrong}")
+        return f"{wrong} is not key=value; if it belongs to the word before it, write: {whole}"
+    if value.startswith(("{", "[")):
+        return """quote text with special characters inside the brackets: 'models={mine: "a=b.ckpt"}'"""
+    return f"if {value} is meant as it stands, write, with both quotes: {shlex.quote(override(key, value))}"

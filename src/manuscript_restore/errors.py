@@ -2,8 +2,9 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 
 class UserError(Exception):
@@ -13,22 +14,38 @@ class UserError(Exception):
     """
 
 
-def check_keys(function: Callable[..., Any], keys: Iterable[str], where: str) -> None:
-    """Check config keys against the parameters of the function that will receive them.
+def check_keys(function: Callable[..., Any], section: Mapping[str, Any], where: str) -> None:
+    """Check a config section against the parameters of the function that will receive it.
 
     Args:
         function: Function or class; one with ``**kwargs`` accepts every key.
-        keys: The keys that the config holds.
+        section: Keys and values that the config holds.
         where: Config key of the section, for the message: ``"model.decoder"``.
 
     Raises:
-        UserError: A key is not a parameter of ``function``; the known ones are listed.
+        UserError: A key is not a parameter of ``function``, and the known ones are listed; or it holds a plain
+            value where the parameter is a mapping.
     """
     parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    for key in keys:
-        if key not in parameters:
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key, value in section.items():
+        if key not in parameters and not takes_all:
             close = difflib.get_close_matches(key, parameters, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise UserError(f"{where}.{key}: unknown key{hint}; known keys: {', '.join(sorted(parameters))}")
+        if needs_section(function, key, value):
+            name = f"{where}.{key}"
+            raise UserError(f"{name}={value}: must be a section of keys, not a value; set {name}.KEY=…")
+
+
+def needs_section(function: Callable[..., Any], key: str, value: Any) -> bool:
+    """Whether a parameter takes nothing but mappings (and perhaps None), and the value is something else."""
+    parameter = inspect.signature(function).parameters.get(key)
+    if parameter is None or isinstance(value, Mapping):
+        return False
+    union = get_origin(parameter.annotation) in (Union, UnionType)
+    kinds = get_args(parameter.annotation) if union else (parameter.annotation,)
+    kinds = tuple(get_origin(kind) or kind for kind in kinds)
+    if value is None and NoneType in kinds:
+        return False
+    return all(isinstance(kind, type) and issubclass(kind, Mapping | NoneType) for kind in kinds)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from manuscript_restore.checkpoint import find_model, identify, load_model
-from manuscript_restore.config import build, chosen, plain, run_command
+from manuscript_restore.config import build, plain, run_command
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method, Model, measure, methods_of
 from manuscript_restore.evaluation.pairs import DegradedPages, FolderPairs, Task, TextPages
@@ -32,7 +32,7 @@ from manuscript_restore.evaluation.sections import section
 from manuscript_restore.evaluation.statistics import Row, Summary, summarise
 from manuscript_restore.inference import TorchBackend
 from manuscript_restore.metrics.learned import learned_score
-from manuscript_restore.training.loggers import build_logger, release
+from manuscript_restore.training.loggers import build_loggers, release
 
 TASKS = ("degraded", "pairs", "binarisation", "text")
 
@@ -98,7 +98,7 @@ def evaluate(
         held_out = tuning_pages(datamodule, split, pages)
         settings |= {peer: tune_on(peer, held_out, tune) for peer in track(peers, "tuning peers")}
     classical = {each: build_peer(each, settings[each]) for each in peers}
-    loggers = [build_logger(each, f"logger.{key}") for key, each in chosen(logger)]
+    loggers = build_loggers(logger)
 
     rows: list[Row] = []
     sections = []

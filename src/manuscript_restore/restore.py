@@ -16,7 +16,7 @@ from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
     from manuscript_restore.inference.job import Job, Outcome
-    from manuscript_restore.inference.plan import Task
+    from manuscript_restore.inference.plan import Plan, Task
 
 FORMATS = {"jpg": ".jpg", "png": ".png", "tif": ".tif", "jp2": ".jp2", "webp": ".webp"}
 INPUTS = "Files, folders (with all below them) and patterns such as 'scans/**/*.tif'."
@@ -60,7 +60,8 @@ def restore(
     """Restore damaged pages at their full size, in their own formats.
 
     Interrupted, give the same command again: finished pages are left as they are.
-    Exit status: 0 if every page was restored, 1 if one failed or was flagged.
+    Exit status: 0 if every page was restored, 1 if one failed or was flagged; pictures that cannot be read at all
+    (HEIC, PDF, camera raw …) are left out, and counted at the end.
     """
     try:
         suffix = _suffix(format)
@@ -74,16 +75,17 @@ def restore(
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
-        tasks = plan(inputs, out, suffix=suffix)
+        planned = plan(inputs, out, suffix=suffix)
+        tasks = planned.tasks
         restorer = Restorer.from_checkpoint(
             find_model(model), device=device, precision=precision, compile=compile, settings=settings
         )
         folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
         with alone_in(folder):
-            progress = PageProgress(tasks)
+            progress = PageProgress(planned)
             outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
         if report:
-            _write_report(report, outcomes)
+            _write_report(report, outcomes, planned)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -97,8 +99,8 @@ def restore(
 class PageProgress:
     """A progress bar in pages, to which pages in work count in part; and the words of the end."""
 
-    def __init__(self, tasks: "list[Task]") -> None:
-        self._tasks = tasks
+    def __init__(self, plan: "Plan") -> None:
+        self._tasks, self._left_out = plan.tasks, plan.left_out
         self._shares: dict[Path, float] = {}
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -110,7 +112,7 @@ class PageProgress:
             TimeRemainingColumn(elapsed_when_finished=False),
             console=Console(stderr=True),
         )
-        self._id = self._bar.add_task("restoring", total=len(tasks), speed="")
+        self._id = self._bar.add_task("restoring", total=len(self._tasks), speed="")
         self._started = time.perf_counter()
 
     def update(self, task: "Task", share: float) -> None:
@@ -140,6 +142,10 @@ class PageProgress:
         megapixels = sum(outcome.num_pixels for outcome in outcomes) / 1e6
         words = {"restored": "restored", "skipped": "there already", "flagged": "flagged", "failed": "failed"}
         said = ", ".join(f"{counts[status]} {words[status]}" for status in words if counts[status])
+        if self._left_out:
+            from manuscript_restore.archive import kinds
+
+            said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} (--report says why)"
         print(f"{len(outcomes)} pages: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
 
 
@@ -149,10 +155,12 @@ def _suffix(name: str | None) -> str | None:
     return FORMATS[name] if name else None
 
 
-def _write_report(path: Path, outcomes: "list[Outcome]") -> None:
+def _write_report(path: Path, outcomes: "list[Outcome]", plan: "Plan") -> None:
     from manuscript_restore.files import whole_file
 
-    pages: list[dict[str, Any]] = [
+    none: dict[str, Any] = {"output": None, "status": "left out", "seconds": 0, "pages": []}
+    left_out = [{"input": str(file), **none, "reason": kind.reason} for file, kind in plan.left_out]
+    pages: list[dict[str, Any]] = left_out + [
         {
             "input": str(outcome.task.source),
             "output": str(outcome.written) if outcome.status != "failed" else None,
@@ -161,8 +169,9 @@ def _write_report(path: Path, outcomes: "list[Outcome]") -> None:
             "seconds": round(outcome.seconds, 3),
             "pages": outcome.pages,
         }
-        for outcome in sorted(outcomes, key=lambda outcome: str(outcome.task.source))
+        for outcome in outcomes
     ]
+    pages.sort(key=lambda page: str(page["input"]))
     with whole_file(path) as unfinished:
         text = json.dumps(pages, ensure_ascii=False, indent=1) + "\n"
         unfinished.write_text(text, "utf-8", "backslashreplace")  # names that are not UTF-8, as JSON allows

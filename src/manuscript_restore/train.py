@@ -9,21 +9,25 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
-from manuscript_restore.config import build, chosen, config_dir, plain, register_resolvers
-from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.training.loggers import build_logger, release
+from manuscript_restore.config import build, call, chosen, launch, plain
+from manuscript_restore.data.module import explain_worker
+from manuscript_restore.errors import UserError
+from manuscript_restore.files import whole_file
+from manuscript_restore.training.loggers import build_loggers, release
+from manuscript_restore.training.stopping import WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
+from manuscript_restore.training.sweep import write_table
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -79,16 +83,17 @@ def train(
     net = build(module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed)
     if init_from is not None:
         start_from(net.model, init_from, key="init_from")
-    loggers = [build_logger(section, f"logger.{key}") for key, section in chosen(logger)]
+    loggers = build_loggers(logger)
     run = build(
         trainer,
         "trainer",
         callbacks=[
-            build(section, f"callbacks.{key}")
-            for key, section in chosen(callbacks)
+            build(section, key)
+            for key, section in chosen(callbacks, "callbacks")
             if loggers or not section["_target_"].endswith("LearningRateMonitor")
         ],
         logger=loggers,
+        plugins=[WholeCheckpoints()],
         default_root_dir=output_dir,
     )
     if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -106,6 +111,8 @@ def train(
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
+    if not run.limit_val_batches:
+        log.info("no validation (trainer.limit_val_batches=0), so no best checkpoint: the last weights are tested")
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     summary = describe(run)
@@ -147,33 +154,51 @@ def describe(run: L.Trainer) -> dict[str, Any]:
 
 
 def run_job(config: DictConfig) -> float:
-    """Train once, print and write the summary; a failed job of a sweep does not end the sweep.
+    """Train once, print and write the summary; a failed job of a sweep does not end the sweep, a stopped one does.
 
     Returns:
         The best validation PSNR in dB, NaN without one: what a sweep maximises.
     """
-    hydra_config = HydraConfig.get()
-    sweeping = hydra_config.mode == RunMode.MULTIRUN
-    output_dir = Path(hydra_config.runtime.output_dir)
+    job = HydraConfig.get()
+    sweeping = job.mode == RunMode.MULTIRUN
     try:
-        check_keys(train, [str(key) for key in config], "config")
-        summary = train(**{str(key): value for key, value in config.items()})
-    except Exception as error:
-        if not sweeping and not isinstance(error, USER_MISTAKES):
-            raise
-        message = str(error) if isinstance(error, USER_MISTAKES) else f"{type(error).__name__}: {error}"
-        log.error(message, exc_info=not isinstance(error, USER_MISTAKES))
-        summary = {"name": config.get("name"), "status": "failed", "error": message, "objective": None}
+        summary, exit_status = attempt(config, sweeping=sweeping)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # else another process of trainer=ddp
+            output_dir = Path(job.runtime.output_dir)
+            with whole_file(output_dir / SUMMARY) as unfinished:
+                unfinished.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            if summary["status"] == "finished":
+                print_summary(summary)
+            elif summary["status"] == "interrupted":
+                log.warning(how_to_go_on(output_dir))
+                if sweeping:
+                    write_table(Path(job.sweep.dir))
     finally:
         release()
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # another process of trainer=ddp
-        return math.nan
-    (output_dir / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    if summary["status"] == "finished":
-        print_summary(summary)
-    elif not sweeping:
-        sys.exit(1)
+    if exit_status:
+        sys.exit(exit_status)
     return math.nan if summary["objective"] is None else float(summary["objective"])
+
+
+def attempt(config: DictConfig, *, sweeping: bool) -> tuple[dict[str, Any], int]:
+    """Train, or find out why not: the summary, and the exit status of the whole command (0: it may go on)."""
+    try:
+        return call(train, config), 0
+    except SIGTERMException as stopped:
+        return {"name": config.get("name"), "status": "interrupted", "objective": None}, int(stopped.code or 143)
+    except Exception as raised:
+        error = explain_worker(raised) or raised
+        mistake = isinstance(error, USER_MISTAKES)
+        if not sweeping and not mistake:
+            raise
+        message = str(error) if mistake else f"{type(error).__name__}: {error}"
+        log.error(message, exc_info=not mistake)
+        return {
+            "name": config.get("name"),
+            "status": "failed",
+            "error": message,
+            "objective": None,
+        }, 0 if sweeping else 1
 
 
 def quiet() -> None:
@@ -189,8 +214,8 @@ def quiet() -> None:
 
 def main() -> None:
     """Entry point of ``python -m manuscript_restore.train`` and ``manuscript-restore train``."""
-    register_resolvers()
-    hydra.main(version_base="1.3", config_path=config_dir(), config_name="train")(run_job)()
+    with stop_on_signals():
+        launch(run_job, "train")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 A conversion works on any number of rows, so that large pages are converted piece by piece.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+from manuscript_restore.archive import codecs
 
 Samples = NDArray[Any]
 Conversion = Callable[[Samples], Samples]
@@ -19,7 +20,7 @@ Conversion = Callable[[Samples], Samples]
 @cache
 def srgb_profile() -> bytes:
     """An ICC profile of sRGB, always the same bytes."""
-    profile: bytes = imagecodecs.cms_profile("srgb")
+    profile: bytes = codecs.cms_profile("srgb")
     # Little CMS writes the present moment into bytes 24–35; two runs must give the same file.
     return profile[:24] + bytes.fromhex("07d000010001000000000000") + profile[36:]
 
@@ -48,6 +49,19 @@ def scaled(bits: int) -> Conversion:
     return convert
 
 
+def to_full_scale(samples: Samples) -> Samples:
+    """Floats or whole numbers of any size to 16 bits.
+
+    Nothing says where white is: the smallest usual scale that holds the brightest of them is taken.
+    """
+    values: Samples = np.nan_to_num(samples.astype(np.float32))
+    whole = samples.dtype.kind in "iu"
+    scales = (min(65535, np.iinfo(samples.dtype).max), 2**31 - 1, 2**32 - 1) if whole else (1, 255, 65535)
+    brightest = values.max(initial=0)
+    full = next((scale for scale in scales if brightest <= scale), brightest)
+    return np.rint(values.clip(0, full) * (65535 / full)).astype(np.uint16)
+
+
 def inverted(samples: Samples) -> Samples:
     """Grey of which 0 is white, the alpha behind it left alone."""
     result = samples.copy()
@@ -72,7 +86,7 @@ def from_cmyk(profile: bytes, notes: list[str]) -> Conversion:
 
     def through_profile(samples: Samples) -> Samples:
         inks = np.ascontiguousarray(samples[..., :4])
-        rgb = imagecodecs.cms_transform(
+        rgb = codecs.cms_transform(
             inks, profile, srgb_profile(), colorspace="cmyk", outcolorspace="rgb", outdtype=samples.dtype
         )
         return np.concatenate([rgb, samples[..., 4:]], axis=2)
@@ -89,7 +103,7 @@ def from_cmyk(profile: bytes, notes: list[str]) -> Conversion:
             notes.append("CMYK converted to sRGB through its profile")
             return through_profile
         notes.append("CMYK converted to sRGB without a profile, as none is embedded")
-    except imagecodecs.CmsError:
+    except codecs.CmsError:
         notes.append("CMYK converted to sRGB without its profile, which cannot be used")
     return plain
 
@@ -106,15 +120,38 @@ def from_lab(icc_lab: bool, notes: list[str]) -> Conversion:
         if dtype == np.uint16:  # TIFF counts in 256ths, its ICC kind for L* too; Little CMS in 257ths
             counted = lab if icc_lab else lab[..., 1:]
             counted[:] = np.minimum((counted.astype(np.uint32) * 257 + 128) // 256, 65535)
-        rgb = imagecodecs.cms_transform(
+        else:
+            lab = lab.astype(np.uint16) * 257  # of 8 bits Little CMS makes colours that are 5 levels off
+        rgb = codecs.cms_transform(
             lab,
-            imagecodecs.cms_profile("lab4"),
+            codecs.cms_profile("lab4"),
             srgb_profile(),
             colorspace="lab",
             outcolorspace="rgb",
             outdtype=dtype,
         )
         return np.concatenate([rgb, samples[..., 3:]], axis=2)
+
+    return convert
+
+
+def from_ycbcr(luma: Sequence[float], reference: Sequence[float]) -> Conversion:
+    """YCbCr of 8 bits to RGB. Source: TIFF 6.0, section 21.
+
+    Args:
+        luma: Shares of red, green and blue in Y.
+        reference: Black and white of Y, then zero and highest of Cb and of Cr.
+    """
+    black, highest = np.array(reference[::2]), np.array(reference[1::2])
+    scale = (255, 127, 127) / (highest - black)
+    red, green, blue = luma
+
+    def convert(samples: Samples) -> Samples:
+        y, cb, cr = np.moveaxis((samples - black) * scale, -1, 0)
+        r, b = y + cr * (2 - 2 * red), y + cb * (2 - 2 * blue)
+        rgb = np.stack([r, (y - red * r - blue * b) / green, b], axis=-1)
+        rounded: Samples = np.rint(rgb).clip(0, 255).astype(np.uint8)
+        return rounded
 
     return convert
 
@@ -132,3 +169,16 @@ def over_white(samples: Samples) -> Samples:
     colour, alpha = samples[..., :-1].astype(np.uint32), samples[..., -1:].astype(np.uint32)
     # 65,535² still fits into 32 bits.
     return ((colour * alpha + full // 2) // full + (full - alpha)).astype(samples.dtype)
+
+
+def premultiplied_over_white(samples: Samples) -> Samples:
+    """Grey or RGB of samples that were multiplied with their alpha, laid over white."""
+    full = np.iinfo(samples.dtype).max
+    colour, alpha = samples[..., :-1].astype(np.uint32), samples[..., -1:].astype(np.uint32)
+    blended: Samples = np.minimum(colour + (full - alpha), full).astype(samples.dtype)
+    return blended
+
+
+def without_alpha(samples: Samples) -> Samples:
+    """Grey or RGB alone."""
+    return samples[..., :-1]

@@ -1,28 +1,23 @@
 """Open a document: its format by its content, its pages, and notes on what could not be kept of it."""
 
 import contextlib
-import re
+import io
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from manuscript_restore.archive import jp2, jpeg, png, tiff, webp
-from manuscript_restore.archive.page import Page, damage_of
+from manuscript_restore.archive import jp2, jpeg, kinds, png, webp
+from manuscript_restore.archive.page import Notes, Page, damage_of
 from manuscript_restore.archive.tiff_rows import StreamedPage
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import MAX_PIXELS
+
+MAX_PIXELS = 500_000_000
+"""Largest page that is decoded whole: A2 at 1,200 dpi, 1.5 GB in memory."""
 
 MAX_STREAMED_PIXELS = 4_000_000_000
 """Largest page of a TIFF, which is never held whole: 60,000×60,000 and more."""
 
-_MAGIC = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(re.escape(png.SIGNATURE)),
-    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "JPEG2000": re.compile(re.escape(jp2.SIGNATURE) + b"|" + re.escape(jp2.CODESTREAM)),
-}
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
 _READERS = {"JPEG": jpeg.read, "PNG": png.read, "WEBP": webp.read, "JPEG2000": jp2.read}
 
@@ -38,30 +33,39 @@ class Document:
 
 
 @contextlib.contextmanager
-def open_document(path: str | Path) -> Iterator[Document]:
+def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool = False) -> Iterator[Document]:
     """Open a page image of any supported format; its pages can be read until the block ends.
+
+    Args:
+        path: The file.
+        content: The file's bytes, where it is not on disk; ``path`` is then what messages call it.
+        lossy: Only look at the first page, up to `MAX_PIXELS`. What would be refused because a copy of it would
+            lose pixels is read then, with a note: the first picture of an animation, floats and 32-bit numbers
+            as 16-bit ones.
 
     Raises:
         UserError: The file is missing, empty, truncated, not an image, of a kind that would lose something,
             or too large; the message names it and says what to do.
     """
     path = Path(path)
-    format = _format_of(path)
+    format = _format_of(content[:64], str(path)) if content is not None else _format_of(_start_of(path), str(path))
     with contextlib.ExitStack() as stack:
-        notes: list[str] = []
+        notes = Notes(str(path), lossy=lossy)
         with damage_of(str(path)):
             if format == "TIFF":
-                pages = tiff.read_pages(path, stack, notes)
+                from manuscript_restore.archive import tiff  # which imports tifffile: half a second
+
+                pages = tiff.read_pages(path if content is None else io.BytesIO(content), stack, notes)
             else:
-                pages = [_READERS[format](path.read_bytes(), str(path), notes)]
+                pages = [_READERS[format](path.read_bytes() if content is None else content, notes)]
             if not pages:
                 raise ValueError("no page in the file")
         for page in pages:
-            _check_size(page, str(path))
+            _check_size(page, notes)
         yield Document(path, format, pages, notes)
 
 
-def _format_of(path: Path) -> str:
+def _start_of(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
@@ -69,23 +73,30 @@ def _format_of(path: Path) -> str:
                 f"{path}: is not a file but {_KINDS.get(stat.S_IFMT(mode), 'a device')}; give an image"
             )
         with path.open("rb") as file:
-            start = file.read(16)
+            return file.read(64)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be opened ({reason}); check the path") from error
+
+
+def _format_of(start: bytes, name: str) -> str:
     if not start:
-        raise UserError(f"{path}: is empty (0 bytes); replace it or remove it")
-    for format, magic in _MAGIC.items():
-        if magic.match(start):
-            return format
-    raise UserError(f"{path}: is not an image ({', '.join(_MAGIC)}); replace it or remove it")
+        raise UserError(f"{name}: is empty (0 bytes); replace it or remove it")
+    kind = kinds.by_content(start)
+    if kind is None:
+        raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); replace it or remove it")
+    if kind.tool:
+        raise UserError(f"{name}: {kind.reason}")
+    return kind.name
 
 
-def _check_size(page: Page, name: str) -> None:
-    limit = MAX_STREAMED_PIXELS if isinstance(page, StreamedPage) else MAX_PIXELS
+def _check_size(page: Page, notes: Notes) -> None:
+    in_bands = isinstance(page, StreamedPage) and not notes.lossy
+    limit = MAX_STREAMED_PIXELS if in_bands else MAX_PIXELS
     if page.width < 1 or page.height < 1:
-        raise UserError(f"{name}: is {page.width}×{page.height} pixels; replace it or remove it")
+        raise UserError(f"{notes.name}: is {page.width}×{page.height} pixels; replace it or remove it")
     if page.width * page.height > limit:
         raise UserError(
-            f"{name}: {page.width}×{page.height} pixels exceed the limit of {limit:,}; split it or scale it down"
+            f"{notes.name}: {page.width}×{page.height} pixels exceed the limit of {limit:,}; "
+            "split it or scale it down"
         )

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.archive import colours
+from manuscript_restore.archive import codecs, colours
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata, Resolution
-from manuscript_restore.archive.page import PageDescription, WholePage
+from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 from manuscript_restore.errors import UserError
 
 SIGNATURE, CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+_BRAND, _EOC = b"jp2 \0\0\0\0jp2 ", b"\xff\xd9"
 MAX_SIDE = 2**31 - 1
 EXIF_UUID, XMP_UUID = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 MAX_BITS = 16
-_CMYK, _SRGB, _GREY = 12, 16, 17
+_CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18
 _SPACES = (None, _CMYK, _SRGB, _GREY)
 _REWRITTEN = {b"jP  ", b"jp2h", b"jp2c", b"free"}
 _IN_HEADER = (b"colr", b"res ")
@@ -28,10 +28,9 @@ Box = tuple[bytes, bytes]
 
 
 def boxes_of(data: bytes) -> list[Box]:
-    """The boxes of a file or of a box, each with its kind.
+    """The boxes of a file or of a box, each with its kind; what is cut off, or no box, stays away.
 
-    Raises:
-        ValueError: The last box is cut off.
+    Of a codestream that is cut off what there is of it is given: OpenJPEG tells whether it is all.
     """
     boxes, position = [], 0
     while position + 8 <= len(data):
@@ -40,10 +39,12 @@ def boxes_of(data: bytes) -> list[Box]:
         if size == 1:
             size, header = int.from_bytes(data[position + 8 : position + 16], "big"), 16
         end = position + size if size else len(data)  # 0: up to the end of the file
-        if end > len(data) or end < position + header:
-            raise ValueError("the file ends early")
+        if (end > len(data) and kind != b"jp2c") or end < position + header:
+            break
         boxes.append((kind, data[position + header : end]))
         position = end
+    if position < len(data):
+        boxes.append((b"", data[position:]))
     return boxes
 
 
@@ -61,7 +62,8 @@ class _Header:
     height: int
     width: int
     components: int
-    bits: int
+    bits: int  # 0: signed, not of one depth, or subsampled
+    subsampled: bool = False
     palette: bool = False
     space: int | None = None  # an enumerated colour space
 
@@ -72,10 +74,10 @@ def _header_of(coded: bytes, boxes: list[Box]) -> _Header:
         raise ValueError("no picture in the file")
     right, bottom, left, top = struct.unpack(">4I", coded[8:24])
     components = int.from_bytes(coded[40:42], "big")
-    sizes = {coded[42 + 3 * i : 45 + 3 * i] for i in range(components)}  # depth, and steps in x and y
-    depth = sizes.pop() if len(sizes) == 1 else b""
-    bits = depth[0] + 1 if depth[1:] == b"\1\1" and depth[0] < MAX_BITS else 0  # else signed or subsampled
-    header = _Header(bottom - top, right - left, components, bits)
+    sizes = [coded[42 + 3 * i : 45 + 3 * i] for i in range(components)]  # depth, and steps in x and y
+    depths, steps = {size[0] for size in sizes}, {size[1:] for size in sizes}
+    bits = min(depths) + 1 if len(depths) == 1 and min(depths) < MAX_BITS and sizes[0][1:] == b"\1\1" else 0
+    header = _Header(bottom - top, right - left, components, bits, subsampled=len(steps) > 1)
     for kind, content in boxes:
         if kind == b"pclr":
             header = replace(header, components=content[2], bits=content[3] + 1, palette=True)
@@ -84,25 +86,44 @@ def _header_of(coded: bytes, boxes: list[Box]) -> _Header:
     return header
 
 
-def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a JPEG 2000 file; its pixels wait until they are asked for."""
     raw = data.startswith(CODESTREAM)
     boxes = [] if raw else boxes_of(data)
+    if boxes and boxes[-1][0] == b"":
+        notes.leave(boxes.pop()[1])
     streams = [data] if raw else [content for kind, content in boxes if kind == b"jp2c"]
     in_header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
-    header = _header_of(streams[0] if streams else b"", in_header)
+    coded = b"".join(streams[:1])
+    header = _header_of(coded, in_header)
+    coded, end, rest = coded.rpartition(_EOC) if _EOC in coded else (coded, b"", b"")
+    coded += _EOC  # OpenJPEG itself tells whether the picture ends early
+    notes.leave(rest)
+    if not end:
+        notes.append("the end marker was missing")
+    if any(kind == b"ihdr" and content[:10] != _shape(coded)[:10] for kind, content in in_header):
+        notes.append("the size in the file's header was wrong")
     channels, bits = header.components, header.bits
-    if len(streams) > 1 or channels not in (1, 2, 3, 4) or not bits or header.space not in _SPACES:
+    # Subsampled components are what OpenJPEG makes RGB of if they are YCbCr.
+    sycc = channels == 3 and (header.space == _SYCC or (header.subsampled and header.space is None))
+    if channels not in (1, 2, 3, 4) or not bits or (header.subsampled and not sycc):
         raise UserError(
-            f"{name}: is a JPEG 2000 of a rare kind ({len(streams)} pictures, {channels} channels, "
-            f"colour space {header.space}); convert it to TIFF"
+            f"{notes.name}: is a JPEG 2000 of a rare kind ({channels} channels of {bits or 'several'} bits); "
+            "convert it to TIFF"
         )
+    if len(streams) > 1:
+        notes.lose(f"holds {len(streams)} pictures, only one could be kept; save them as single files")
+    if header.space not in _SPACES and not sycc:
+        notes.lose(f"is of colour space {header.space}, which is not supported; convert it to sRGB")
     kept = [b for b in in_header if b[0] in _IN_HEADER] + [b for b in boxes if b[0] not in _REWRITTEN]
-    metadata = _metadata(kept, raw)
     if header.palette:
         notes.append("palette expanded to RGB")
+    if sycc:
+        notes.append("YCbCr converted to RGB")
+        kept = [b for b in kept if not (b[0] == b"colr" and b[1][:1] == b"\1")]
     if bits not in (8, 16):
         notes.append(f"{bits}-bit samples became {8 if bits < 8 else 16}-bit ones")
+    metadata = _metadata(kept, raw)
     conversion = colours.scaled(bits)
     if header.space == _CMYK and channels == 4:
         conversion, channels = colours.chained(conversion, colours.from_cmyk(metadata.icc, notes)), 3
@@ -110,7 +131,7 @@ def read(data: bytes, name: str, notes: list[str]) -> WholePage:
         metadata = md.with_profile(metadata, srgb, [_colr(srgb), *(b for b in kept if b[0] != b"colr")])
 
     def decode() -> NDArray[Any]:
-        pixels: NDArray[Any] = imagecodecs.jpeg2k_decode(data)
+        pixels: NDArray[Any] = codecs.jpeg2k_decode(coded if raw else _container(coded, in_header))
         return conversion(pixels.reshape(header.height, header.width, -1))
 
     return WholePage(
@@ -121,8 +142,21 @@ def read(data: bytes, name: str, notes: list[str]) -> WholePage:
         orientation=md.orientation_of(metadata.exif, metadata.xmp),
         metadata=metadata,
         decode=decode,
-        name=name,
+        name=notes.name,
     )
+
+
+def _shape(coded: bytes) -> bytes:
+    """The first box of a file's header, by the codestream."""
+    right, bottom, left, top = struct.unpack(">4I", coded[8:24])
+    return struct.pack(">II", bottom - top, right - left) + coded[40:43] + b"\7\0\0"
+
+
+def _container(coded: bytes, header: list[Box]) -> bytes:
+    """A file of a codestream and its header's boxes."""
+    others = [b for b in header if b[0] not in (b"ihdr", b"")]
+    content = b"".join(box(*b) for b in [(b"ihdr", _shape(coded)), *others])
+    return SIGNATURE + box(b"ftyp", _BRAND) + box(b"jp2h", content) + box(b"jp2c", coded)
 
 
 def _metadata(boxes: list[Box], raw: bool) -> Metadata:
@@ -156,7 +190,7 @@ def _resolution(boxes: list[Box]) -> Resolution | None:
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as JPEG 2000 without loss, with its metadata; a bare codestream stays one."""
     samples = np.ascontiguousarray(pixels)
-    coded = bytes(imagecodecs.jpeg2k_encode(samples, 0, codecformat="j2k", reversible=True, mct=page.channels > 2))
+    coded = bytes(codecs.jpeg2k_encode(samples, 0, codecformat="j2k", reversible=True, mct=page.channels > 2))
     metadata = page.metadata
     if metadata.format == "JPEG2000 codestream":
         return coded
@@ -171,7 +205,7 @@ def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> byte
         header.append((b"cdef", struct.pack(">H", len(roles)) + b"".join(struct.pack(">3H", *r) for r in roles)))
     header += [b for b in kept if b[0] == b"res "]
     behind = [b for b in kept if b[0] not in (b"ftyp", *_IN_HEADER)]
-    brand = next((content for kind, content in kept if kind == b"ftyp"), b"jp2 \0\0\0\0jp2 ")
+    brand = next((content for kind, content in kept if kind == b"ftyp"), _BRAND)
     return b"".join(
         [
             SIGNATURE,

@@ -1,6 +1,7 @@
-"""JPEG files: segments read and written, pixels through Pillow, which refuses a file that ends early."""
+"""JPEG files: segments read and written, pixels through Pillow."""
 
 import io
+import re
 import struct
 from fractions import Fraction
 from typing import Any
@@ -12,49 +13,59 @@ from PIL import Image, JpegImagePlugin
 from manuscript_restore.archive import colours
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata, Resolution
-from manuscript_restore.archive.page import PageDescription, WholePage
+from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 from manuscript_restore.errors import UserError
 
 MAX_SIDE = 65_500
 """Libjpeg's own limit."""
 
+FILLER = b"".join(bytes(range(254, 0, -1)) * 8 + bytes([0xFF, code]) for code in range(0xD0, 0xD8))
+"""Bytes that change the pixels if they follow the data of a picture too early, each kind of restart among them."""
+
 EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 PHOTOSHOP, PICTURES = b"Photoshop 3.0\0", b"MPF\0"
 _UNDERSTOOD = (b"JFIF\0", EXIF, XMP, ICC, PHOTOSHOP)
-_APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT, _SCAN = (
-    b"\xe0",
-    b"\xe1",
-    b"\xe2",
-    b"\xed",
-    b"\xee",
-    b"\xfe",
-    b"\xda",
-)
+_APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT = (bytes([code]) for code in (0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE))
+_SCAN, _END, _EOI = b"\xda", b"\xd9", b"\xff\xd9"
+_ALONE = {bytes([code]) for code in (0x01, *range(0xD0, 0xD8))}
+"""Markers without a segment: restarts, and one of arithmetic coding."""
+
+_MARKER = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
+_PADDING = re.compile(rb"\0{16,}\Z")
+_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"
 _MAX_SEGMENT = 65_533
-_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-"""Markers of the frames that libjpeg decodes: sequential and progressive, Huffman and arithmetic."""
+_SECOND_PICTURE = "a second picture in the file (MPO) could not be kept"
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+"""Markers of the frames that libjpeg decodes: sequential, progressive, lossless; the last two arithmetic."""
 
 _UNKNOWN_FRAMES = set(range(0xC0, 0xD0)) - _FRAMES - {0xC4, 0xC8, 0xCC}
 _CHANNELS = {1: 1, 3: 3, 4: 3}
 
 
-def segments_of(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """The segments before the first scan, each with its marker's second byte, and where the scan begins."""
+def segments_of(data: bytes) -> tuple[list[tuple[bytes, bytes]], int, int]:
+    """The segments before the first scan, each with its marker's second byte, as libjpeg finds them.
+
+    Returns:
+        The segments, where the scan begins, and how many bytes before it are in no segment.
+
+    Raises:
+        ValueError: There is no scan.
+    """
     segments: list[tuple[bytes, bytes]] = []
-    position = 2
-    while data[position : position + 1] == b"\xff":
-        while data[position + 1 : position + 2] == b"\xff":  # any number of fill bytes
-            position += 1
-        marker = data[position + 1 : position + 2]
+    position, num_strays = 2, 0
+    while match := _MARKER.search(data, position):
+        num_strays += len(data[position : match.start()].strip(b"\xff"))  # any number of which may fill the gap
+        marker, position = match[1], match.end()
         if marker == _SCAN:
-            return segments, position
-        size = int.from_bytes(data[position + 2 : position + 4], "big")
-        content = data[position + 4 : position + 2 + size]
-        if len(content) != size - 2:
+            return segments, match.end() - 2, num_strays
+        if marker in _ALONE:
+            continue
+        size = max(int.from_bytes(data[position : position + 2], "big"), 2)
+        if marker == _END or position + size > len(data):
             break
-        segments.append((marker, content))
-        position += 2 + size
-    raise ValueError("the file ends before the picture")
+        segments.append((marker, data[position + 2 : position + size]))
+        position += size
+    raise ValueError("the file has no picture")
 
 
 def segment(marker: bytes, content: bytes) -> bytes:
@@ -62,33 +73,41 @@ def segment(marker: bytes, content: bytes) -> bytes:
     return b"\xff" + marker + struct.pack(">H", len(content) + 2) + content
 
 
-def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for."""
-    segments, scan = segments_of(data)
+    segments, scan, num_strays = segments_of(data)
+    if num_strays:
+        notes.append(f"{num_strays} bytes between the segments of the file could not be kept")
     frames = [(marker[0], content) for marker, content in segments if marker[0] in _FRAMES | _UNKNOWN_FRAMES]
     if not frames:
         raise ValueError("no frame before the picture")
     marker, frame = frames[0]
     precision, height, width, components = struct.unpack(">BHHB", frame[:6])
     if marker in _UNKNOWN_FRAMES or precision != 8 or components not in _CHANNELS or not height:
-        raise UserError(
-            f"{name}: is a JPEG of a rare kind (frame {marker:X}, {precision} bits, {components} components); "
-            "convert it to TIFF"
-        )
-    if data.rfind(b"\xff\xd9") < scan:
-        raise ValueError("the end of the picture is missing")
+        kind = f"frame {marker:X}, {precision} bits, {components} components"
+        raise UserError(f"{notes.name}: is a JPEG of a rare kind ({kind}); convert it to TIFF")
     metadata = _metadata(segments, notes)
+    end = data.find(_EOI, scan)
+    if end < 0:
+        notes.append("the end marker was missing")
+    elif _SECOND_PICTURE not in notes:
+        notes.leave(data[end + 2 :])
     conversion: colours.Conversion = colours.keep
     if components == 4:
         conversion = colours.from_cmyk(metadata.icc, notes)
-        metadata = _with_srgb(metadata)
-    # Pillow sees no metadata, so that broken ones cannot stop it or make it warn.
-    coding = [s for s in segments if (not 0xE0 <= s[0][0] <= 0xEF and s[0] != _COMMENT) or s[0] == _APP14]
-    bare = [b"\xff\xd8", *(segment(*s) for s in coding)]
+        metadata = metadata if notes.lossy else _with_srgb(metadata)  # which takes imagecodecs
+    # Pillow sees no metadata, so that broken ones cannot stop it or make it warn; JFIF's mark means YCbCr, though.
+    jfif = any(s[0] == _APP0 and s[1].startswith(b"JFIF\0") and len(s[1]) >= 14 for s in segments)
+    coding = [s for s in segments if not _is_metadata(s)]
+    header = b"\xff\xd8" + b"".join(segment(*s) for s in [(_APP0, _JFIF)] * jfif + coding)
 
     def decode() -> NDArray[Any]:
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(bare) + data[scan:])) as image:
-            pixels = np.asarray(image)
+        pixels = _decoded(header, data[scan:] + _EOI)
+        # libjpeg fills up what is missing with grey, reads zeros as if they were the picture, and says nothing.
+        if end < 0 or {*pixels[-1, -1].ravel().tolist()} <= {127, 128} or data.endswith(bytes(16), scan, end):
+            _check_whole(header, data[scan : end if end >= 0 else None])
+        if end < 0:
+            _check_refined(header, data[scan:])
         return conversion(pixels)
 
     return WholePage(
@@ -100,14 +119,44 @@ def read(data: bytes, name: str, notes: list[str]) -> WholePage:
         metadata=metadata,
         lossless=False,
         decode=decode,
-        name=name,
+        name=notes.name,
     )
 
 
+def _is_metadata(segment: tuple[bytes, bytes]) -> bool:
+    return (0xE0 <= segment[0][0] <= 0xEF and segment[0] != _APP14) or segment[0] == _COMMENT
+
+
+def _decoded(header: bytes, scans: bytes) -> NDArray[np.uint8]:
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(header + scans)) as image:
+        return np.asarray(image)
+
+
+def _check_whole(header: bytes, scans: bytes) -> None:
+    """Refuse a picture whose pixels depend on what follows its data."""
+    scans = _PADDING.sub(b"", scans).rstrip(b"\xff")
+    first, second = (_decoded(header, scans + more + _EOI) for more in (b"", FILLER))
+    if not np.array_equal(first, second):
+        raise ValueError("the file ends before the picture does")
+
+
+def _check_refined(header: bytes, scans: bytes) -> None:
+    """Refuse a picture whose scans do not bring every coefficient of every component down to its last bit."""
+    frame = next(content for marker, content in segments_of(header + scans)[0] if marker[0] in _FRAMES)
+    missing = {(component, number): 1 for component in frame[6::3] for number in range(64)}
+    for match in re.finditer(rb"\xff\xda..(.)", scans, re.DOTALL):
+        num_components, start = match[1][0], match.end()
+        first, last, bits = scans[start + 2 * num_components :][:3]
+        for component in scans[start : start + 2 * num_components : 2]:
+            missing |= {(component, number): bits & 15 for number in range(first, last + 1)}
+    if any(missing.values()):
+        raise ValueError("the file ends before the last scan of the picture")
+
+
 def _metadata(segments: list[tuple[bytes, bytes]], notes: list[str]) -> Metadata:
-    blocks = [s for s in segments if (0xE0 <= s[0][0] <= 0xEF and s[0] != _APP14) or s[0] == _COMMENT]
+    blocks = [s for s in segments if _is_metadata(s)]
     if any(s[1].startswith(PICTURES) for s in blocks):
-        notes.append("a second picture in the file (MPO) could not be kept")
+        notes.append(_SECOND_PICTURE)
         blocks = [s for s in blocks if not s[1].startswith(PICTURES)]
 
     def joined(marker: bytes, header: bytes, skip: int = 0) -> list[bytes]:
@@ -162,7 +211,7 @@ def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], qu
         buffer, "JPEG", quality=quality, subsampling=0
     )
     coded = buffer.getvalue()
-    segments, scan = segments_of(coded)
+    segments, scan, _ = segments_of(coded)
     if page.metadata.format == "JPEG":
         blocks = list(page.metadata.blocks)
     else:

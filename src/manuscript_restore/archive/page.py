@@ -92,6 +92,30 @@ class WholePage(Page):
         self.__dict__.pop("_pixels", None)
 
 
+class Notes(list[str]):
+    """What was converted or could not be kept of a file.
+
+    Args:
+        name: What messages call the file.
+        lossy: Whether it is only looked at: what would be refused, as pixels would be lost, is noted instead.
+    """
+
+    def __init__(self, name: str, *, lossy: bool = False) -> None:
+        super().__init__()
+        self.name, self.lossy = name, lossy
+
+    def lose(self, what: str) -> None:
+        """Note a loss of pixels; raises `UserError` unless that is allowed."""
+        if not self.lossy:
+            raise UserError(f"{self.name}: {what}")
+        self.append(what)
+
+    def leave(self, rest: bytes) -> None:
+        """Note the bytes behind the picture, if they say anything."""
+        if rest.strip(b"\0\r\n "):
+            self.append(f"{len(rest):,} bytes behind the picture could not be kept")
+
+
 @contextlib.contextmanager
 def damage_of(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises on broken bytes into a `UserError` that names the file."""
@@ -99,6 +123,8 @@ def damage_of(name: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except ModuleNotFoundError as error:
+        raise UserError(f"{name}: needs {error.name} to be read; pip install {error.name}") from error
     except MemoryError as error:
         raise UserError(f"{name}: needs more memory than there is; split it or scale it down") from error
     except Exception as error:

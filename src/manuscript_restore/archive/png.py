@@ -1,5 +1,6 @@
-"""PNG files: chunks read and written, pixels through libpng, which keeps 16 bits a sample."""
+"""PNG files: chunks read and written, pixels through Pillow, or libpng where Pillow would cut them down."""
 
+import io
 import re
 import struct
 import zlib
@@ -7,19 +8,20 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL import PngImagePlugin
 
+from manuscript_restore.archive import codecs
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata, Resolution
-from manuscript_restore.archive.page import PageDescription, WholePage
-from manuscript_restore.errors import UserError
+from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COMPRESSION_LEVEL = 5
 MAX_SIDE = 2**31 - 1
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _UNDERSTOOD = {b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _OF_PALETTE = {b"bKGD", b"hIST", b"sBIT", b"sPLT"}
@@ -27,21 +29,14 @@ _KEPT = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME",
 
 
 def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every chunk with its kind up to the last one.
-
-    Raises:
-        ValueError: The file ends before ``IEND``.
-    """
+    """Every chunk with its kind, up to ``IEND`` or what there is of one that is cut off."""
     position = len(SIGNATURE)
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
-        if position + 12 + size > len(data):
-            break
         yield kind, data[position + 8 : position + 8 + size]
         if kind == b"IEND":
             return
         position += 12 + size
-    raise ValueError("the file ends early")
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -49,39 +44,52 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def read(data: bytes, name: str, notes: list[str]) -> WholePage:
+def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a PNG file; its pixels wait until they are asked for."""
     chunks = list(chunks_of(data))
     if not chunks or chunks[0][0] != b"IHDR":
         raise ValueError("no header")
+    if chunks[-1][0] == b"IEND":
+        notes.leave(data[len(SIGNATURE) + sum(12 + len(content) for _, content in chunks) :])
+    else:
+        notes.append("the end marker was missing")
+        if chunks[-1][0] not in _PIXELS:
+            chunks.pop()
+            notes.append("the last chunk of the file could not be kept: it is cut off")
     width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
     kinds = {kind for kind, _ in chunks}
     animation = next((content for kind, content in chunks if kind == b"acTL"), b"\0\0\0\1")
     if animation[:4] != b"\0\0\0\1":
-        raise UserError(f"{name}: is animated, only one picture could be kept; save its pictures as single files")
+        notes.lose("is animated, only one picture could be kept; save its pictures as single files")
+    transparent = b"tRNS" in kinds
     if colour_type == 3:
-        notes.append("palette expanded to RGB" + ("A" if b"tRNS" in kinds else ""))
-    elif b"tRNS" in kinds:
+        notes.append("palette expanded to RGB" + "A" * transparent)
+    elif transparent:
         notes.append("the transparent colour became an alpha channel")
     if depth < 8 and colour_type == 0:
         notes.append(f"{depth}-bit grey became 8-bit grey")
-    as_stored = depth >= 8 and colour_type != 3 and b"tRNS" not in kinds
+    as_stored = depth >= 8 and colour_type != 3 and not transparent
     metadata = _metadata(chunks, as_stored, notes)
+    channels = _CHANNELS[colour_type] + transparent
 
     def decode() -> NDArray[Any]:
-        coded = b"".join(chunk(kind, content) for kind, content in chunks if kind in _PIXELS)
-        pixels: NDArray[Any] = imagecodecs.png_decode(SIGNATURE + coded)
-        return pixels
+        picture = [chunk(*c) for c in chunks if c[0] in _PIXELS and c[0] != b"IEND"]
+        coded = SIGNATURE + b"".join([*picture, chunk(b"IEND", b"")])
+        if depth == 16 or (transparent and colour_type != 3):  # Pillow looks for the colour after scaling it
+            pixels: NDArray[Any] = codecs.png_decode(coded)
+            return pixels
+        with PngImagePlugin.PngImageFile(io.BytesIO(coded)) as image:
+            return np.asarray(image.convert(_MODES[channels]))
 
     return WholePage(
         height=height,
         width=width,
-        channels=_CHANNELS[colour_type] + (b"tRNS" in kinds),
+        channels=channels,
         dtype=np.dtype(np.uint16 if depth == 16 else np.uint8),
         orientation=md.orientation_of(metadata.exif, metadata.xmp),
         metadata=metadata,
         decode=decode,
-        name=name,
+        name=notes.name,
     )
 
 
@@ -148,7 +156,7 @@ def _raw_profile(texts: dict[str, str], kind: str) -> bytes:
 
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as PNG with its metadata."""
-    coded = bytes(imagecodecs.png_encode(pixels, COMPRESSION_LEVEL))
+    coded = bytes(codecs.png_encode(pixels, COMPRESSION_LEVEL))
     blocks = page.metadata.blocks if page.metadata.format == "PNG" else _from_other_format(page.metadata, notes)
     header = len(SIGNATURE) + 25  # the size of IHDR is fixed
     return coded[:header] + b"".join(chunk(*block) for block in blocks) + coded[header:]

@@ -1,14 +1,18 @@
 """Rows of a TIFF page, decoded strip by strip or tile by tile: a page never has to fit into memory."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffPage
 
 from manuscript_restore.archive import colours
+from manuscript_restore.archive.jpeg import FILLER
 from manuscript_restore.archive.page import Page, Pixels, damage_of
+
+if TYPE_CHECKING:  # imported where a TIFF is opened
+    from tifffile import TiffPage
 
 BAND_BYTES = 8_000_000
 """What is read at once of pages without compression."""
@@ -21,7 +25,7 @@ PLAIN, JPEG = 1, 7
 class StreamedPage(Page):
     """A page read in bands: a row of tiles, a strip, or some rows of uncompressed data."""
 
-    source: TiffPage = field(kw_only=True, repr=False)
+    source: "TiffPage" = field(kw_only=True, repr=False)
     name: str = field(kw_only=True)
     conversion: colours.Conversion = field(kw_only=True, repr=False)
     _bands: dict[int, NDArray[Any]] = field(default_factory=dict, kw_only=True, repr=False)
@@ -62,10 +66,11 @@ class StreamedPage(Page):
         return self.conversion(samples)
 
 
-def is_plain(page: TiffPage) -> bool:
+def is_plain(page: "TiffPage") -> bool:
     """Whether any row of a page can be read by itself: its strips may be as large as the file."""
     return (
         page.compression == PLAIN
+        and not page.is_subsampled
         and page.predictor == 1
         and not page.is_tiled
         and page.bitspersample in (8, 16)
@@ -73,7 +78,7 @@ def is_plain(page: TiffPage) -> bool:
     )
 
 
-def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
+def _read_plain(page: "TiffPage", samples: NDArray[Any], top: int) -> None:
     planes = samples.shape[2] if page.planarconfig == 2 else 1
     per_row = samples.shape[1] * samples.shape[2] // planes
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
@@ -90,7 +95,7 @@ def _read_plain(page: TiffPage, samples: NDArray[Any], top: int) -> None:
             row += num_rows
 
 
-def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
+def _decode(page: "TiffPage", samples: NDArray[Any], top: int) -> None:
     width, length = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     across = -(-page.imagewidth // width)
     num_segments = across * -(-page.imagelength // length)
@@ -98,28 +103,63 @@ def _decode(page: TiffPage, samples: NDArray[Any], top: int) -> None:
     first = top // length * across
     for plane in range(planes):
         for index in range(plane * num_segments + first, plane * num_segments + first + across):
-            data = bytes_at(page, page.dataoffsets[index], page.databytecounts[index])
-            if page.compression == JPEG and b"\xff\xd9" not in data:  # libjpeg would fill up with grey
-                raise ValueError("a strip ends early")
+            data = bytes_at(page, page.dataoffsets[index], num_bytes_at(page, index), all_of_it=False)
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             decoded, (_, _, row, left, _), _ = page.decode(data, index, **tables)
             part = samples[row - top : row - top + length, left : left + width]
             part = part[:, :, plane : plane + 1] if planes > 1 else part
-            if decoded is None:
+            if decoded is None or decoded.shape[1] < len(part):
                 raise ValueError("strips of the picture are missing")
+            if page.compression == JPEG and b"\xff\xd9" not in data:  # libjpeg would fill up with grey
+                others, _, _ = page.decode(data.rstrip(b"\xff") + FILLER, index, **tables)
+                if others is None or not np.array_equal(decoded, others):
+                    raise ValueError("a strip ends early")
             part[:] = decoded[0, : part.shape[0], : part.shape[1]]
 
 
-def bytes_at(page: TiffPage, offset: int, count: int) -> bytes:
+def subsampled(page: "TiffPage") -> NDArray[np.uint8]:
+    """YCbCr (H, W, 3) of which some pixels share their colour, in strips without JPEG.
+
+    Source: TIFF 6.0, section 21.
+
+    Raises:
+        ValueError: A strip is too short.
+    """
+    from tifffile import TIFF
+
+    across, down = page.subsampling or (1, 1)
+    columns, strips = -(-page.imagewidth // across), []
+    for index, top in enumerate(range(0, page.imagelength, page.rowsperstrip)):
+        num_rows = min(page.rowsperstrip, page.imagelength - top)
+        data = bytes_at(page, page.dataoffsets[index], num_bytes_at(page, index))
+        data = data if page.compression == PLAIN else TIFF.DECOMPRESSORS[page.compression](data)
+        shape = -(-num_rows // down), columns, down * across + 2  # units: the Y of some pixels, their Cb and Cr
+        units = np.frombuffer(data, np.uint8, math.prod(shape)).reshape(shape)
+        luma = units[..., :-2].reshape(*shape[:2], down, across).swapaxes(1, 2).reshape(-1, columns * across, 1)
+        chroma = units[..., -2:].repeat(down, axis=0).repeat(across, axis=1)
+        strips.append(np.concatenate([luma, chroma], axis=2)[:num_rows, : page.imagewidth])
+    return np.concatenate(strips)
+
+
+def num_bytes_at(page: "TiffPage", index: int) -> int:
+    """Bytes of a strip or tile; where the file does not say, up to what comes next in it."""
+    counts, start = page.databytecounts, page.dataoffsets[index]
+    if index < len(counts) and counts[index]:
+        return int(counts[index])
+    ends = [offset for offset in (*page.dataoffsets, page.offset, page.parent.filehandle.size) if offset > start]
+    return min(ends, default=start) - start
+
+
+def bytes_at(page: "TiffPage", offset: int, count: int, *, all_of_it: bool = True) -> bytes:
     """Read bytes of a page's file, which threads may share.
 
     Raises:
-        ValueError: The file ends early.
+        ValueError: The file ends early, and ``all_of_it`` is asked for.
     """
     file = page.parent.filehandle
     with file.lock:
         file.seek(offset)
         data: bytes = file.read(count)
-    if len(data) < count:
+    if len(data) < count and all_of_it:
         raise ValueError("the file ends early")
     return data

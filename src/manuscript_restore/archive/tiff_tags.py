@@ -2,12 +2,14 @@
 
 import struct
 from dataclasses import replace
-
-from tifffile import TiffFile, TiffPage
+from typing import TYPE_CHECKING
 
 from manuscript_restore.archive import colours, ifd
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata
+
+if TYPE_CHECKING:  # imported where a TIFF is opened
+    from tifffile import TiffFile, TiffPage
 
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _LAYERS, _SUB_IFDS = 37724, 330
@@ -24,7 +26,7 @@ _OF_COLOURS = {301, 318, 319}
 _SEPARATE = {XMP, IPTC, PHOTOSHOP, ICC}
 
 
-def _reader(file: TiffFile) -> ifd.Read:
+def _reader(file: "TiffFile") -> ifd.Read:
     handle = file.filehandle
 
     def read_at(offset: int, count: int) -> bytes:
@@ -36,7 +38,7 @@ def _reader(file: TiffFile) -> ifd.Read:
     return read_at
 
 
-def check_chain(file: TiffFile) -> None:
+def check_chain(file: "TiffFile", notes: list[str]) -> None:
     """Check that every page's directory is there: tifffile leaves out those behind the end of a file.
 
     Raises:
@@ -47,21 +49,25 @@ def check_chain(file: TiffFile) -> None:
     entry_size = 20 if big else 12
     read_at = _reader(file)
 
-    def value(kind: str, offset: int) -> int:
+    def value(kind: str, offset: int) -> int | None:
         data = read_at(offset, struct.calcsize(kind))
-        if len(data) < struct.calcsize(kind):
-            raise ValueError("the file ends before the directory of a page")
-        return int(struct.unpack(order + kind, data)[0])
+        return int(struct.unpack(order + kind, data)[0]) if len(data) == struct.calcsize(kind) else None
 
     offset, seen = value(number, 8 if big else 4), set()
     while offset and offset not in seen:
         seen.add(offset)
-        offset = value(number, offset + struct.calcsize(count) + entry_size * value(count, offset))
+        num_entries = value(count, offset)
+        end = offset + struct.calcsize(count) + entry_size * (num_entries or 0)
+        if num_entries is None or end > file.filehandle.size:
+            raise ValueError("the file ends before the directory of a page")
+        offset = value(number, end)
+        if offset is None:
+            notes.append("the end marker behind the last directory was missing")
     if not seen or len(seen) != len(file.pages):
         raise ValueError(f"{len(seen)} pages are announced, {len(file.pages)} found")
 
 
-def read(page: TiffPage, notes: list[str]) -> Metadata:
+def read(page: "TiffPage", notes: list[str]) -> Metadata:
     """Read the metadata of a page, byte for byte."""
     big, order = page.parent.is_bigtiff, page.parent.byteorder
     directory = ifd.read_directory(_reader(page.parent), page.offset, order, big=big)

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.archive import ifd, tiff_tags
+from manuscript_restore.archive import codecs, ifd, tiff_tags
 from manuscript_restore.archive.page import PageDescription, Pixels
 from manuscript_restore.archive.rows import bands
 
@@ -22,12 +21,12 @@ _DEFLATE = 8
 
 _ENCODERS: dict[int, Callable[[NDArray[Any]], Any]] = {
     1: lambda samples: samples.tobytes(),
-    5: lambda samples: imagecodecs.lzw_encode(samples.tobytes()),
-    8: lambda samples: imagecodecs.deflate_encode(samples.tobytes(), 6),
-    32946: lambda samples: imagecodecs.deflate_encode(samples.tobytes(), 6),
-    32773: lambda samples: imagecodecs.packbits_encode(samples, axis=-2),
-    34925: lambda samples: imagecodecs.lzma_encode(samples.tobytes()),
-    50000: lambda samples: imagecodecs.zstd_encode(samples.tobytes()),
+    5: lambda samples: codecs.lzw_encode(samples.tobytes()),
+    8: lambda samples: codecs.deflate_encode(samples.tobytes(), 6),
+    32946: lambda samples: codecs.deflate_encode(samples.tobytes(), 6),
+    32773: lambda samples: codecs.packbits_encode(samples, axis=-2),
+    34925: lambda samples: codecs.lzma_encode(samples.tobytes()),
+    50000: lambda samples: codecs.zstd_encode(samples.tobytes()),
 }
 """Compressions without loss; the others become deflate."""
 
@@ -117,7 +116,7 @@ def _write_segments(
     dtype = page.dtype.newbyteorder(directory.order)
     offsets, counts = [], []
     for segment in _segments(page, blocks):
-        samples = imagecodecs.delta_encode(segment, axis=-2) if predicted else segment
+        samples = codecs.delta_encode(segment, axis=-2) if predicted else segment
         data = encode(np.ascontiguousarray(samples, dtype))
         offsets.append(file.tell())
         counts.append(file.write(data))

@@ -3,14 +3,13 @@
 import struct
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from manuscript_restore.archive import codecs
 from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata
-from manuscript_restore.archive.page import PageDescription, WholePage
-from manuscript_restore.errors import UserError
+from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 
 MAX_SIDE = 16_383
 _ALPHA, _ICC, _EXIF, _XMP = 0x10, 0x20, 0x08, 0x04
@@ -19,20 +18,19 @@ _PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH")
 
 
 def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Every chunk with its kind.
+    """Every chunk of a container with its kind, but for one that is cut off behind the picture.
 
     Raises:
-        ValueError: The file ends early.
+        ValueError: The file ends within the picture.
     """
-    end = 8 + int.from_bytes(data[4:8], "little")
-    if end > len(data) + 1:  # some writers leave out the last padding byte
-        raise ValueError("the file ends early")
     chunks, position = [], 12
-    while position + 8 <= end:
+    while position + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, position)
         content = data[position + 8 : position + 8 + size]
         if len(content) < size:
-            raise ValueError("the file ends early")
+            if kind in _PIXELS:
+                raise ValueError("the file ends before the picture does")
+            break
         chunks.append((kind, content))
         position += 8 + size + size % 2
     return chunks
@@ -41,6 +39,11 @@ def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
 def chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk with its length, padded to an even one."""
     return struct.pack("<4sI", kind, len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _container(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    body = b"".join(chunk(*c) for c in chunks)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
 def _size_of(chunks: dict[bytes, bytes]) -> tuple[int, int, bool]:
@@ -55,13 +58,19 @@ def _size_of(chunks: dict[bytes, bytes]) -> tuple[int, int, bool]:
     return width & 0x3FFF, height & 0x3FFF, False
 
 
-def read(data: bytes, name: str, _notes: list[str]) -> WholePage:
+def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a WebP file; its pixels wait until they are asked for."""
-    chunks = chunks_of(data)
-    if any(kind in (b"ANIM", b"ANMF") for kind, _ in chunks):
-        raise UserError(f"{name}: is animated, only one picture could be kept; save its pictures as single files")
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if not 20 < end <= len(data) + 1:  # some writers leave out the last padding byte
+        notes.append("the length in the file's header was wrong")
+        end = len(data)
+    notes.leave(data[end:])
+    chunks = chunks_of(data[:end])
+    animated = any(kind in (b"ANIM", b"ANMF") for kind, _ in chunks)
+    if animated:
+        notes.lose("is animated, only one picture could be kept; save its pictures as single files")
     first: dict[bytes, bytes] = dict(reversed(chunks))
-    if not {b"VP8 ", b"VP8L"} & first.keys():
+    if not ({b"VP8 ", b"VP8L"} & first.keys() or animated):
         raise ValueError("no picture in the file")
     width, height, alpha = _size_of(first)
     exif = first.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
@@ -76,7 +85,7 @@ def read(data: bytes, name: str, _notes: list[str]) -> WholePage:
     )
 
     def decode() -> NDArray[Any]:
-        pixels: NDArray[Any] = imagecodecs.webp_decode(data, hasalpha=alpha)
+        pixels: NDArray[Any] = codecs.webp_decode(_container(chunks), hasalpha=alpha)
         return pixels
 
     return WholePage(
@@ -88,7 +97,7 @@ def read(data: bytes, name: str, _notes: list[str]) -> WholePage:
         metadata=metadata,
         lossless=b"VP8L" in first,
         decode=decode,
-        name=name,
+        name=notes.name,
     )
 
 
@@ -99,7 +108,7 @@ def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], qu
         pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=2)
     pixels = np.ascontiguousarray(pixels)
     lossless = quality == 100 or (page.metadata.format == "WEBP" and page.lossless)
-    coded = bytes(imagecodecs.webp_encode(pixels, None if lossless else quality, lossless=lossless))
+    coded = bytes(codecs.webp_encode(pixels, None if lossless else quality, lossless=lossless))
     picture = [c for c in chunks_of(coded) if c[0] in _PIXELS and c[0] != b"VP8X"]
     metadata = page.metadata
     blocks = list(metadata.blocks) if metadata.format == "WEBP" else _from_other_format(metadata, notes)
@@ -113,8 +122,7 @@ def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], qu
     )
     profile = [b for b in blocks if b[0] == b"ICCP"]
     others = [b for b in blocks if b[0] != b"ICCP"]
-    body = b"".join(chunk(*c) for c in [(b"VP8X", extended), *profile, *picture, *others])
-    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+    return _container([(b"VP8X", extended), *profile, *picture, *others])
 
 
 def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes, bytes]]:

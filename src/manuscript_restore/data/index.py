@@ -5,6 +5,7 @@ import os
 import time
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +16,9 @@ import platformdirs
 from natsort import natsorted, ns
 from numpy.typing import NDArray
 
+from manuscript_restore.archive import kinds
+from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import FORMATS
 
 MIN_KEPT = 10_000
 """Folders with fewer files are searched anew: that takes milliseconds."""
@@ -117,19 +119,22 @@ class Directory:
         mtime_ns: When its list of names last changed; 0: too shortly ago to trust.
         files: The images in it, in natural order.
         children: Paths of its subdirectories, in natural order.
+        left_out: Pictures in it that cannot be read, counted by kind.
     """
 
     path: str
     mtime_ns: int
     files: PathIndex
     children: tuple[str, ...]
+    left_out: dict[str, int]
 
 
 def find_pages(root: str | Path, *, key: str, index_dir: str | None = None) -> PathIndex:
     """Find the images below a folder: a directory's own, page 2 before page 10, then its subdirectories'.
 
-    Hidden files and directories are left out. The index of a large folder is kept; later only those directories
-    are read whose time of change is another.
+    Hidden files and directories are left out. A file is an image by its suffix, or by its first bytes where the
+    suffix does not tell; one warning counts pictures of kinds that cannot be read. The index of a large folder is
+    kept; later only those directories are read whose time of change is another.
 
     Args:
         root: The folder.
@@ -141,17 +146,26 @@ def find_pages(root: str | Path, *, key: str, index_dir: str | None = None) -> P
     """
     if not Path(root).is_dir():
         raise UserError(f"{key}={root}: no such folder; give one that holds images ({', '.join(FORMATS)})")
-    folder = Path(index_dir or platformdirs.user_cache_dir("manuscript-restore")) / "indexes"
-    kept = folder / sha256(os.fsencode(Path(root).resolve())).hexdigest()[:32]
-    index, known = _load(kept)
+    folder = index_dir or _cache_dir()
+    kept = folder and Path(folder, "indexes", sha256(os.fsencode(Path(root).resolve())).hexdigest()[:32])
+    index, known = _load(kept) if kept else (None, {})
     found = list(_walk(Path(root), known))
     if index is None or any(known.get(each.path) is not each for each in found) or len(found) != len(known):
         index = PathIndex.join([each.files for each in found])
-        if len(index) >= MIN_KEPT:
+        if kept and len(index) >= MIN_KEPT:
             _keep(index, found, kept)
+    if left_out := sum((Counter(each.left_out) for each in found), Counter()):
+        warnings.warn(f"{key}={root}: {kinds.said_of(left_out.elements())}", stacklevel=2)
     if not len(index):
         raise UserError(f"{key}={root}: no images there or below; looked for {', '.join(FORMATS)}")
     return index
+
+
+def _cache_dir() -> str | None:
+    try:
+        return platformdirs.user_cache_dir("manuscript-restore")
+    except RuntimeError:  # neither HOME nor an entry in the list of users, as in some containers
+        return None
 
 
 def _walk(root: Path, known: dict[str, Directory]) -> Iterator[Directory]:
@@ -171,15 +185,21 @@ def _walk(root: Path, known: dict[str, Directory]) -> Iterator[Directory]:
 
 
 def _read_directory(root: Path, path: str, mtime_ns: int) -> Directory:
-    files, children, suffixes = [], [], tuple(FORMATS)
+    files, children, left_out, suffixes = [], [], Counter[str](), tuple(FORMATS)
     with os.scandir(root / path) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 children.append(entry.name)
-            elif entry.name.lower().endswith(suffixes) and entry.is_file():
-                files.append(entry.name)
+            elif entry.name.lower().endswith(suffixes):
+                if entry.is_file():
+                    files.append(entry.name)
+            elif kind := kinds.of_file(entry.path):
+                if kind.tool:
+                    left_out[kind.name] += 1
+                else:
+                    files.append(entry.name)
     # Sorted first: 1.png and 01.png are equal to natsort.
     files, children = (natsorted(sorted(names), alg=ns.PATH) for names in (files, children))
     prefix = f"{path}/" if path else ""
@@ -188,20 +208,21 @@ def _read_directory(root: Path, path: str, mtime_ns: int) -> Directory:
         mtime_ns if time.time_ns() - mtime_ns > UNSETTLED_NS else 0,
         PathIndex.of(prefix + name for name in files),
         tuple(prefix + name for name in children),
+        left_out,
     )
 
 
 def _load(kept: Path) -> tuple[PathIndex | None, dict[str, Directory]]:
     try:
         index, notes = PathIndex.load(kept)
-        rows: list[tuple[str, int, int]] = notes["directories"]  # type: ignore[assignment]
+        rows: list[tuple[str, int, int, dict[str, int]]] = notes["directories"]  # type: ignore[assignment]
         children: dict[str, list[str]] = {}
-        for path, _, _ in rows[1:]:
+        for path, *_ in rows[1:]:
             children.setdefault(path.rpartition("/")[0], []).append(path)
         known, start = {}, 0
-        for path, mtime_ns, number in rows:
+        for path, mtime_ns, number, left_out in rows:
             files = index.take(slice(start, start + number))
-            known[path] = Directory(path, mtime_ns, files, tuple(children.get(path, ())))
+            known[path] = Directory(path, mtime_ns, files, tuple(children.get(path, ())), left_out)
             start += number
     except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: made anew
         return None, {}
@@ -211,6 +232,7 @@ def _load(kept: Path) -> tuple[PathIndex | None, dict[str, Directory]]:
 def _keep(index: PathIndex, found: list[Directory], kept: Path) -> None:
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        index.save(kept, directories=[(each.path, each.mtime_ns, len(each.files)) for each in found])
+        rows = [(each.path, each.mtime_ns, len(each.files), each.left_out) for each in found]
+        index.save(kept, directories=rows)
     except OSError as error:
         warnings.warn(f"data.index_dir: the index cannot be kept, {kept}: {error.strerror}", stacklevel=3)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 from typing import Any
 
 import fsspec
@@ -97,7 +96,7 @@ class RemoteSource(PageSource):
             content: bytes = store.cat_file(f"{root.rstrip('/')}/{self.name(index)}")
         except Exception as error:  # whatever the store's client raises
             raise UserError(f"{place}: cannot be fetched ({error})") from error
-        return images.decode(BytesIO(content), place)
+        return images.decode(content, place)
 
 
 def _connect(where: str) -> tuple[Any, str]:

@@ -227,9 +227,7 @@ def check_readable(sources: Iterable[PageSource]) -> None:
         return None
 
     problems = []
-    # `images.read` silences warnings, which is not safe in threads unless all of them find them silenced.
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore")
+    with ThreadPoolExecutor() as pool:
         for source in sources:
             for start in range(0, len(source), 1024):  # a million tasks at once would be a gigabyte
                 block = range(start, min(start + 1024, len(source)))

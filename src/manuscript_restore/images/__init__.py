@@ -1,8 +1,8 @@
 """Pictures in memory: files ↔ arrays ↔ tensors, their colours, and sheets of them to look at."""
 
+from manuscript_restore.archive import MAX_PIXELS
+from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.images.pixels import (
-    FORMATS,
-    MAX_PIXELS,
     decode,
     find_images,
     from_array,

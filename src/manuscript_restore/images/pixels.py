@@ -1,100 +1,81 @@
-"""Image files ↔ arrays ↔ tensors: the only place that knows file formats or divides by 255.
+"""Image files ↔ arrays ↔ tensors: the only place that divides by 255.
 
 Three forms of one picture: an *array* is uint8 (H, W, 3) RGB, a *tensor* uint8 (3, H, W), a *float tensor*
-float32 (3, H, W) in [0, 1]. Colours are taken as stored: embedded ICC profiles are not applied.
+float32 (3, H, W) in [0, 1]. RGB is taken as stored, its ICC profile not applied; inks and Lab become sRGB.
 """
 
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from natsort import natsorted, ns
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms
 from torch import Tensor
 
+from manuscript_restore.archive import Page, colours, kinds, open_document
+from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 
-FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".jp2": "JPEG2000",
-    ".j2k": "JPEG2000",
-}
-"""Suffix → Pillow's format, for reading a folder and for writing."""
-
-MAX_PIXELS = 500_000_000
-"""Largest picture that `read` decodes: a page of A2 at 1,200 dpi, 1.5 GB in memory."""
-
-# Pillow's own limit (89 megapixels warn, 179 fail) refuses real scans; open() reads this variable.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+_BLOCK = 1024
+"""Rows that are converted at once."""
 
 
 def read(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image of any supported format and colour mode as uint8 (H, W, 3) RGB, upright.
+    """Read the first page of an image file as uint8 (H, W, 3) RGB, upright.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits; of a file
-    with several pages the first is read. Pillow's warnings about odd metadata are silenced by filters that
-    are the whole process's: when reading in threads, hold a ``warnings.catch_warnings()`` around them all.
+    It is read as `archive.open_document` reads it. EXIF orientation is applied, transparency is laid over white,
+    16 bits are rounded to 8, floats and 32-bit numbers scaled by the brightest, grey repeated.
 
     Raises:
-        UserError: The file is missing, empty, truncated, not an image, or above `MAX_PIXELS`.
+        UserError: The file is missing, empty, truncated, not an image, or above `archive.MAX_PIXELS`.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return decode(file, str(path))  # whose own faults are all UserErrors
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    return _first_page(path)
 
 
-def decode(file: BinaryIO, name: str) -> NDArray[np.uint8]:
-    """Read an image from an open file, as `read` does; ``name`` is what messages call it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if not file.read(1):
-            raise UserError(f"{name}: is empty (0 bytes); replace it or remove it")
-        file.seek(0)
-        try:
-            with Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
-                _check_size(name, *image.size)
-                return to_rgb(ImageOps.exif_transpose(image))
-        except UserError:
-            raise
-        except UnidentifiedImageError as error:
-            known = ", ".join(sorted(set(FORMATS.values())))
-            raise UserError(f"{name}: is not an image ({known}); replace it or remove it") from error
-        except Image.DecompressionBombError as error:
-            raise UserError(f"{name}: is too large ({error}); split it or scale it down") from error
-        except Exception as error:  # Pillow's decoders raise whatever the broken bytes lead to
-            raise UserError(f"{name}: is truncated or damaged ({error}); replace it or remove it") from error
+def decode(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Read an image from a file's bytes, as `read` does; ``name`` is what messages call it."""
+    return _first_page(name, content)
 
 
-def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UserError(
-            f"{name}: {width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; split it or scale it down"
-        )
+def _first_page(path: str | Path, content: bytes | None = None) -> NDArray[np.uint8]:
+    with open_document(path, content, lossy=True) as document:
+        page = document.pages[0]
+        stored = np.empty((page.height, page.width, 3), np.uint8)
+        for top in range(0, page.height, _BLOCK):
+            stored[top : top + _BLOCK] = _rgb(page, page.rows(top, min(top + _BLOCK, page.height)))
+        return _upright(stored, page.orientation)
+
+
+def _rgb(page: Page, samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Rows of a page as uint8 (rows, W, 3 or 1)."""
+    if page.channels in (2, 4):
+        blend = {0: colours.without_alpha, 1: colours.premultiplied_over_white}
+        samples = blend.get(page.layout.alpha, colours.over_white)(samples)
+    return colours.to_uint8(samples)
+
+
+def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn (H, W, 3) as its EXIF orientation, 1–8, says."""
+    if orientation in (5, 6, 7, 8):
+        stored = stored.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]
+    return np.ascontiguousarray(stored)
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Any Pillow image as a uint8 array (H, W, 3), as `read` gives it but for the orientation."""
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image).astype(np.float32), full_scale=65535)
-    if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image).astype(np.float32))
-        # Neither mode says where white is: the smallest usual scale that holds the brightest pixel.
-        scales = (65535, 2**31 - 1) if image.mode == "I" else (1, 255, 65535)
-        brightest = values.max(initial=0)
-        return _grey(values, full_scale=next((s for s in scales if brightest <= s), brightest))
+    """Any Pillow image as a uint8 array (H, W, 3), upright or not."""
+    if image.mode.startswith(("I", "F")):
+        grey = colours.to_uint8(colours.to_full_scale(np.asarray(image)))
+        return np.repeat(grey[..., None], 3, axis=2)  # (h, w) -> (h, w, 3)
     if image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -102,11 +83,6 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"))
-
-
-def _grey(values: NDArray[np.float32], full_scale: float) -> NDArray[np.uint8]:
-    grey = np.rint(values.clip(0, full_scale) * (255 / full_scale)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)  # (h, w) -> (h, w, 3)
 
 
 def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int = 95) -> None:
@@ -139,6 +115,8 @@ def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int =
 def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     """Find the images below a folder, page 2 before page 10; hidden files and folders are left out.
 
+    What a file is says its suffix, or its first bytes; one warning counts pictures of kinds that cannot be read.
+
     Args:
         folder: Searched with its subfolders.
         key: Config key or option that named the folder, for the messages: ``"data.train_dir"``.
@@ -149,7 +127,10 @@ def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{key}={folder}: no such folder; give one that holds images ({', '.join(FORMATS)})")
-    found = [path for path in walk(folder) if path.suffix.lower() in FORMATS and path.is_file()]
+    kind_of = {path: kind for path in walk(folder) if path.is_file() and (kind := kinds.of_file(path))}
+    found = [path for path, kind in kind_of.items() if not kind.tool]
+    if left_out := [kind.name for kind in kind_of.values() if kind.tool]:
+        warnings.warn(f"{key}={folder}: {kinds.said_of(left_out)}", stacklevel=2)
     if not found:
         raise UserError(f"{key}={folder}: no images there or below; looked for {', '.join(FORMATS)}")
     return natsorted(sorted(found), alg=ns.PATH)  # sorted first: 1.png and 01.png are equal to natsort

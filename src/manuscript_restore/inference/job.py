@@ -21,7 +21,6 @@ from torch import Tensor
 from manuscript_restore.archive import Document, open_document, write_pages
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.images import FORMATS
 from manuscript_restore.inference.evidence import Evidence
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
@@ -156,9 +155,8 @@ class Job:
                     pages = [
                         (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
                     ]
-                    image_format = FORMATS[task.target.suffix.lower()]
                     notes = write_pages(
-                        unfinished, pages, format=image_format, quality=self.output.quality, name=str(task.target)
+                        unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
                     )
                     outcome = self._outcome(task, document, evidence, started)
                     self._write_evidence(outcome, evidence)
@@ -240,7 +238,7 @@ class Job:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second job that would write into it.
+    """Hold a folder against a second job that would write into it; warn where the file system has no locks.
 
     Raises:
         UserError: Another job holds it, or it cannot be made.
@@ -254,9 +252,14 @@ def alone_in(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends that
-        yield
     except BlockingIOError as error:
+        os.close(handle)
         raise UserError(f"{folder}: another job is writing there; wait for it, or give another folder") from error
+    except OSError as error:  # of some network file systems
+        reason = f"{folder}: cannot be locked here ({error.strerror})"
+        print(f"warning: {reason}; see to it that no other job writes there", file=sys.stderr)
+    try:
+        yield
     finally:
         os.close(handle)
 

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from natsort import natsorted, ns
 
+from manuscript_restore.archive import kinds
+from manuscript_restore.archive.kinds import FORMATS, Kind
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import FORMATS, walk
+from manuscript_restore.images import walk
 
 
 @dataclass(frozen=True)
 class Task:
-    """One file to restore, and where to."""
+    """One file to restore, where to, and in which format."""
 
     source: Path
     target: Path
+    format: str
 
     @property
     def flagged(self) -> Path:
@@ -25,12 +28,21 @@ class Task:
         return self.target.with_name(f"{self.target.stem}.flagged{self.target.suffix}")
 
 
-def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> list[Task]:
+@dataclass(frozen=True)
+class Plan:
+    """What is restored, and the pictures that are not, as they cannot be read."""
+
+    tasks: list[Task]
+    left_out: list[tuple[Path, Kind]]
+
+
+def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> Plan:
     """Find the images, and name the files that they are restored into.
 
     Args:
         inputs: Files, folders (with all below them; mirrored below ``out``), and patterns (``scans/**/*.tif``:
-            mirrored from their first part that holds a wildcard).
+            mirrored from their first part that holds a wildcard). Images under other suffixes are known by
+            their content.
         out: Folder; for a single file, a file's name will do.
         suffix: Of the results; None: that of the input.
 
@@ -41,26 +53,40 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
     out = Path(out)
     # A shell that expands `scans/*` names an output folder in scans, too: what lies there is no input.
     named = [name for name in inputs if len(inputs) == 1 or _real(Path(name)) != _real(out)]
-    found = [pair for name in named for pair in _find(name, out)]
-    sources = natsorted(dict(found).items(), key=lambda pair: str(pair[0]), alg=ns.PATH)
+    found = {file: (place, kind) for name in named for file, place, kind in _find(name, out)}
+    ordered = natsorted(found.items(), key=lambda pair: str(pair[0]), alg=ns.PATH)
+    sources = [(file, place, kind.name) for file, (place, kind) in ordered if not kind.tool]
+    left_out = [(file, kind) for file, (_, kind) in ordered if kind.tool]
     if not sources:
-        raise UserError(f"{', '.join(inputs)}: no images there; looked for {', '.join(FORMATS)}")
+        raise UserError(_nothing(inputs, left_out))
     single_file = len(sources) == 1 and len(inputs) == 1 and Path(inputs[0]).is_file()
-    if single_file and out.suffix.lower() in FORMATS and not out.is_dir():
-        if suffix and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
+    source, _, format = sources[0]
+    if single_file and out.suffix.lower() in (*FORMATS, source.suffix.lower()) and out.suffix and not out.is_dir():
+        given = FORMATS.get(out.suffix.lower(), format)
+        if suffix and given != FORMATS[suffix]:
             raise UserError(f"output {out}: its suffix is not the format {suffix}; leave one of the two out")
-        tasks = [Task(sources[0][0], out)]
+        tasks = [Task(source, out, given)]
     else:
+        written = FORMATS[suffix] if suffix else None
         tasks = [
-            Task(source, out / (relative.with_suffix(suffix) if suffix else relative))
-            for source, relative in sources
+            Task(file, out / (place.with_suffix(suffix) if suffix else place), written or format)
+            for file, place, format in sources
         ]
     _check(tasks)
-    return tasks
+    return Plan(tasks, left_out)
 
 
-def _find(name: str, out: Path) -> Iterator[tuple[Path, Path]]:
-    """(file, its place below the output folder) of everything that an argument names."""
+def _nothing(inputs: Sequence[str], left_out: Sequence[tuple[Path, Kind]]) -> str:
+    if len(left_out) == 1:
+        return f"{left_out[0][0]}: {left_out[0][1].reason}"
+    if left_out:
+        said = kinds.counted(kind.name for _, kind in left_out)
+        return f"{', '.join(inputs)}: no images that are read there, but {said}; {left_out[0][1].reason}"
+    return f"{', '.join(inputs)}: no images there; looked for {', '.join(dict.fromkeys(FORMATS.values()))}"
+
+
+def _find(name: str, out: Path) -> Iterator[tuple[Path, Path, Kind]]:
+    """(file, its place below the output folder, what it is) of everything that an argument names."""
     path = Path(name)
     if path.is_dir():
         yield from _below(path, [path], out)
@@ -69,24 +95,27 @@ def _find(name: str, out: Path) -> Iterator[tuple[Path, Path]]:
         fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         base = Path(*parts[:fixed])
         yield from _below(base, base.glob(str(Path(*parts[fixed:]))), out)
-    elif path.suffix.lower() in FORMATS or not path.exists():
-        yield path, Path(path.name)  # one that is missing is reported with the others that fail
+    elif kind := kinds.of_file(path):  # by its suffix, also if it is missing: reported with the others that fail
+        yield path, Path(path.name), kind
+    elif path.exists():
+        raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); leave it out")
     else:
-        raise UserError(f"{name}: unknown suffix {path.suffix!r}; name it as what it is: {', '.join(FORMATS)}")
+        raise UserError(f"{name}: no such file; check the path")
 
 
-def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """(file, its place below ``base``) of the images among some files and folders that lie there."""
+def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path, Kind]]:
+    """(file, its place below ``base``, what it is) of the images among some files and folders that lie there."""
     written, root = _real(out), _real(base)
     inside = written != root and written.is_relative_to(root)
     for match in matches:
         for file in walk(match) if match.is_dir() else [match]:
             place = file.relative_to(base)
-            hidden = any(part.startswith(".") for part in place.parts)
-            if hidden or file.suffix.lower() not in FORMATS:
+            if any(part.startswith(".") for part in place.parts):
                 continue
-            if not (inside and _real(file).is_relative_to(written)):  # what an earlier run wrote is no input
-                yield file, place
+            if inside and _real(file).is_relative_to(written):  # what an earlier run wrote is no input
+                continue
+            if kind := kinds.of_file(file):
+                yield file, place, kind
 
 
 def _check(tasks: Sequence[Task]) -> None:

@@ -1,6 +1,8 @@
 """The last words of a run: what was reached, and where it lies."""
 
+import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +16,8 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     for column in ("", "degraded", "restored", "gain"):
         table.add_column(column, justify="left" if column == "" else "right")
     scores = summary["scores"]
-    for split, label in (("val", "validation, last epoch"), ("test", "test, best checkpoint")):
+    tested = "best checkpoint" if summary["best_checkpoint"] else "last weights"
+    for split, label in (("val", "validation, last epoch"), ("test", f"test, {tested}")):
         if f"{split}/psnr" not in scores:
             continue
         for metric, unit, digits in (("psnr", " dB", 2), ("ssim", "", 4)):
@@ -25,15 +28,20 @@ def print_summary(summary: Mapping[str, Any]) -> None:
                 f"{after:.{digits}f}",
                 f"{after - before:+.{digits}f}",
             )
-    console.print(table)
+    say = partial(console.print, soft_wrap=True, highlight=False, markup=False)  # a path may hold brackets
+    if table.row_count:
+        console.print(table)
+    else:
+        say(f"{table.title}; no scores, as there was neither validation nor test")
     lines = {
         "best validation PSNR": None if summary["objective"] is None else f"{summary['objective']:.2f} dB",
         "perceptual network": summary["perceptual_network"],
-        "best checkpoint": summary["best_checkpoint"],
+        "best checkpoint": summary["best_checkpoint"] or "none, for want of a validation",
+        "last checkpoint": None if summary["best_checkpoint"] else summary["last_checkpoint"],
         "pictures": summary["pictures"],
     }
     for label, value in lines.items():
         if value:
-            console.print(f"{label}: {value}", soft_wrap=True, highlight=False)
+            say(f"{label}: {value}")
     for folder in summary["wandb_sync"]:
-        console.print(f"to send this offline run to W&B: wandb sync {folder}", soft_wrap=True, highlight=False)
+        say(f"to send this offline run to W&B: wandb sync {shlex.quote(folder)}")

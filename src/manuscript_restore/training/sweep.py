@@ -24,27 +24,32 @@ class ResultsTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect every job's summary and overrides."""
-        folder = Path(config.hydra.sweep.dir)
-        rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
+        rows = write_table(Path(config.hydra.sweep.dir))
         if not rows:
-            log.error("no job left a summary in %s", folder)
+            log.error("no job left a summary in %s", config.hydra.sweep.dir)
             sys.exit(1)
-        rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        table = Table(title=str(folder / "results.csv"))
-        for column in columns:
-            table.add_column(column)
-        for row in rows:
-            table.add_row(*(_text(row.get(column)) for column in columns))
-        Console().print(table)
         failed = sum(row["status"] != "finished" for row in rows)
         if failed:
             log.error("%d of %d jobs failed; see the table and each job's log", failed, len(rows))
             sys.exit(1)
+
+
+def write_table(folder: Path) -> list[dict[str, Any]]:
+    """Write and print the table of the jobs that left a summary below ``folder``; returns its rows."""
+    rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
+    rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    table = Table(title=str(folder / "results.csv"))
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(_text(row.get(column)) for column in columns))
+    Console().print(table)
+    return rows
 
 
 def _row(job: Path) -> dict[str, Any]:

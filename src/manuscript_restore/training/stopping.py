@@ -1,0 +1,100 @@
+"""How a training ends before its time: SIGTERM (a cluster, ``kill``) or SIGINT (Ctrl-C), checkpoints whole."""
+
+import contextlib
+import os
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from manuscript_restore.config import override
+from manuscript_restore.files import whole_file
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PATIENCE_S = 2.0
+"""A signal that comes later than this after the first ends the process at once; shells send one twice."""
+
+
+class Stopped(SIGTERMException):  # no error; Lightning's own, so that it can be caught as one
+    """Raised in the main thread by a signal; ``code`` is the exit status: 128 + the signal's number."""
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Stopped` while the block runs.
+
+    Unlike KeyboardInterrupt it reaches the end of the command through everything that Lightning and Hydra catch.
+    """
+    first: list[float] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if not first:
+            first.append(time.monotonic())
+            raise Stopped(128 + signum)
+        if time.monotonic() - first[0] > PATIENCE_S:
+            os._exit(128 + signum)
+
+    with _handled_by(stop):
+        yield
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Let a signal that comes while the block runs wait for its end."""
+    came: list[int] = []
+    with _handled_by(lambda signum, _: came.append(signum)):
+        yield
+    if came:
+        signal.raise_signal(came[0])
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
+        yield
+        return
+    before = {each: signal.signal(each, handler) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, whatever comes in between.
+
+    Lightning's own goes by way of the temporary folder, which may be too small, and is copied, not renamed, from
+    there to another disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write it."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with signals_wait(), whole_file(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+def how_to_go_on(output_dir: Path) -> str:
+    """The command that goes on with the Hydra job that runs, from the last checkpoint in its folder."""
+    folder = output_dir / "checkpoints"
+    last = max(folder.glob("*.ckpt"), key=lambda path: (path.stem == "last", path.stat().st_mtime), default=None)
+    if last is None:
+        return "interrupted before its first checkpoint, nothing to go on from: give the same command again"
+    if last.is_relative_to(Path.cwd()):
+        last = last.relative_to(Path.cwd())
+    job = HydraConfig.get()
+    sources = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
+    words = [word for path in sources for word in ("--config-dir", path)]
+    words += [each for each in job.overrides.task if not each.startswith("ckpt_path=")]
+    words += [override("ckpt_path", str(last))]
+    return f"interrupted; to go on: python -m manuscript_restore.train {shlex.join(words)}"
