@@ -24,7 +24,6 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from kornia.filters import spatial_gradient
 from omegaconf import DictConfig
@@ -34,7 +33,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.measure import parser
 from manuscript_restore.checkpoint import start_from
-from manuscript_restore.config import build, config_dir, plain, register_resolvers
+from manuscript_restore.config import build, compose, plain
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.images import quantize, to_uint8
@@ -161,7 +160,6 @@ def main(arguments: list[str]) -> None:
     """Train and score the variants."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    register_resolvers()
     try:
         compare(options)
     except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -216,9 +214,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def configure(options: argparse.Namespace, overrides: tuple[str, ...]) -> DictConfig:
     """The release's recipe with a variant's overrides."""
     folders = [f"data.{split}_dir='{options.pages / split}'" for split in ("train", "val")]
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        fixed = [f"output_dir='{options.out}'", "data.num_workers=0"]
-        return compose("train", ["experiment=release", *folders, *fixed, *options.set, *overrides])
+    fixed = [f"output_dir='{options.out}'", "data.num_workers=0"]
+    return compose("train", "experiment=release", *folders, *fixed, *options.set, *overrides)
 
 
 def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") -> Pairs:

@@ -20,11 +20,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
 from benchmarks.measure import duration, parser, row, seconds, start_table
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose, config_dir
 from manuscript_restore.degradation import DegradationPipeline
 from manuscript_restore.synthesis import generate_page
 
@@ -119,9 +118,8 @@ def opencv_loop(pages: Pages, p: float, rng: np.random.Generator) -> list[Pages]
 
 def preset(name: str, *overrides: str) -> DegradationPipeline:
     """A preset, or with a list of transforms in the overrides a pipeline of those."""
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={name}", *overrides]).degradation
-    built: DegradationPipeline = build(config, "degradation")
+    config = compose("train", f"degradation={name}", *overrides)
+    built: DegradationPipeline = build(config.degradation, "degradation")
     return built
 
 

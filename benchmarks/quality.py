@@ -11,11 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from benchmarks.measure import parser
-from manuscript_restore.config import config_dir, register_resolvers
+from manuscript_restore.config import compose
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
 from manuscript_restore.evaluation.scores import describe
@@ -32,11 +31,9 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     models = dict(model.partition("=")[::2] for model in options.model)
     peers = [*PEERS, "bm3d"] if options.bm3d else PEERS
-    register_resolvers()
 
     def run(name: str, *overrides: str) -> list[Summary]:
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            config = compose("evaluate", [f"name={name}", *overrides, f"output_dir={options.out / name}"])
+        config = compose("evaluate", f"name={name}", *overrides, f"output_dir={options.out / name}")
         with open_dict(config):
             config.models = models
             config.peers = peers

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from kornia.color import rgb_to_lab
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose
 from manuscript_restore.degradation.ink import find_ink, find_support
 from manuscript_restore.degradation.paint import grey
 from manuscript_restore.images import find_images, from_array, read, to_float
@@ -177,8 +176,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=3, help="per page")
     parser.add_argument("--propose", action="store_true")
     args = parser.parse_args()
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={args.preset}"]).degradation
+    config = compose("train", f"degradation={args.preset}").degradation
     real = table_of(tiles(args.real, args.match, args.tiles))
     clean = tiles(args.clean, args.clean_match, args.tiles)
     show(args.preset, real, table_of(clean), table_of(degrade(config, clean)))

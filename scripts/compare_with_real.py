@@ -13,13 +13,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from skimage.filters import threshold_sauvola
 from skimage.morphology import skeletonize
 
 from manuscript_restore import images
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose
 from manuscript_restore.synthesis import PageGenerator
 
 Page = NDArray[np.uint8]
@@ -101,8 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/compare"))
     parser.add_argument("overrides", nargs="*", help="e.g. generator=printed generator.size=[1500,2300]")
     options = parser.parse_args()
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("generate", [*options.overrides, "out=unused"])
+    config = compose("generate", *options.overrides, "out=unused")
     generator: PageGenerator = build(config.generator, "generator")
     files = [path for path in images.find_images(options.real, key="REAL") if fnmatch(path.name, options.match)]
     made = [generator.page(options.seed, i) for i in range(options.n)]

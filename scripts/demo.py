@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose
 from manuscript_restore.files import whole_file
 from manuscript_restore.images import from_array, to_array, to_float, to_uint8
 from manuscript_restore.synthesis import PageGenerator
@@ -47,9 +46,7 @@ def draw_samples(folder: Path) -> None:
     """Write a damaged page of each support."""
     folder.mkdir(parents=True, exist_ok=True)
     for support, preset in SAMPLES.items():
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            config = compose("train", [f"degradation={preset}"])
-        damage = build(config.degradation, "degradation")
+        damage = build(compose("train", f"degradation={preset}").degradation, "degradation")
         page = PageGenerator(supports={support: 1.0}).page(SEED, 0).image
         with torch.inference_mode():
             damaged = damage(to_float(from_array(page)[None]), seed=SEED)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from manuscript_restore import degradation
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose, config_dir
 from manuscript_restore.degradation import Degradation, DegradationPipeline
 from manuscript_restore.images import find_images, from_array, read, to_array, to_float, to_uint8
 from manuscript_restore.synthesis import PageGenerator
@@ -76,9 +75,7 @@ def strengths(kind: type[Degradation], pages: Tensor, seed: int = 1) -> list[Arr
 
 def preset_pictures(name: str, pages: Tensor) -> tuple[list[Array], list[Array]]:
     """The pages damaged by a preset, and their damage maps."""
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={name}"])
-    pipeline: DegradationPipeline = build(config.degradation, "degradation")
+    pipeline: DegradationPipeline = build(compose("train", f"degradation={name}").degradation, "degradation")
     damaged, damage_map = pipeline.with_map(pages, seed=0)
     return [picture(page) for page in damaged], [picture(each.expand(3, -1, -1)) for each in damage_map]
 

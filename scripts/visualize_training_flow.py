@@ -11,13 +11,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 from torch import nn
 
 from manuscript_restore import images
 from manuscript_restore.checkpoint import load_model, read_checkpoint
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose, config_dir
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
 from manuscript_restore.images.figures import contact_sheet, error_map
@@ -98,9 +97,7 @@ def build_degradation(preset: str) -> Any:
     known = sorted(path.stem for path in (Path(config_dir()) / "degradation").glob("*.yaml"))
     if preset not in known:
         raise UserError(f"--degradation {preset}: unknown preset; use one of {', '.join(known)}")
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={preset}"], return_hydra_config=False)
-    return build(config.degradation, "degradation")
+    return build(compose("train", f"degradation={preset}").degradation, "degradation")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
 from manuscript_restore import degradation
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose
 from manuscript_restore.degradation import Degradation, DegradationPipeline
 from manuscript_restore.synthesis import generate_page
 
@@ -30,7 +29,6 @@ def damaged(transform: Degradation, pages: torch.Tensor, seed: int, severity: fl
 
 
 def preset(name: str, *overrides: str) -> DegradationPipeline:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"degradation={name}", *overrides])
+    config = compose("train", f"degradation={name}", *overrides)
     pipeline: DegradationPipeline = build(config.degradation, "degradation")
     return pipeline

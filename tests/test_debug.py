@@ -5,9 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from manuscript_restore.config import build, config_dir
+from manuscript_restore.config import build, compose, config_dir
 
 KINDS = sorted(path.stem for path in Path(config_dir(), "debug").glob("*.yaml"))
 SMALL = ("experiment=smoke", "data.image_size=32", "data.num_generated={train:4,val:2,test:2}")
@@ -17,8 +16,7 @@ CHEAP = ("loss.perceptual.weight=0", "callbacks=[checkpoints]", "callbacks.progr
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("experiment", ["crops", "release", "smoke"])
 def test_every_kind_goes_with_every_experiment(kind, experiment):
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", [f"experiment={experiment}", f"debug={kind}", "output_dir=out"])
+    config = compose("train", f"experiment={experiment}", f"debug={kind}", "output_dir=out")
     assert config.name == "debug"  # so that its folder is not taken for the experiment's
     build(config.trainer, "trainer", logger=False, default_root_dir="out")
 

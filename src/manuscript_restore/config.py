@@ -35,6 +35,13 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True, use_cache=True)
 
 
+def compose(command: str, *overrides: str) -> DictConfig:
+    """The config that a command would get with these words behind it: ``compose("train", "experiment=crops")``."""
+    register_resolvers()
+    with hydra.initialize_config_dir(config_dir(), version_base="1.3"):
+        return hydra.compose(command, list(overrides))
+
+
 def run_dir(ckpt_path: str | None, name: str) -> str:
     """Output folder of a run: a new one, or the one of the checkpoint that is resumed."""
     if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
