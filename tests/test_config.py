@@ -177,6 +177,19 @@ def test_what_hydra_cannot_read_is_followed_by_how_to_write_it(entry, arguments,
         assert shlex.split(mend)[0].partition("=")[2].strip('"') == " ".join(arguments).partition("=")[2]
 
 
+def test_ctrl_c_in_the_other_commands(tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("manuscript_restore.generate.write_page", interrupt)
+    monkeypatch.setattr(sys, "argv", ["generate", "out=pages"])
+    with pytest.raises(SystemExit) as exit_:
+        importlib.import_module("manuscript_restore.generate").main()
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted; nothing is left half-written")
+
+
 def test_cosine_schedule_equals_torch():
     import torch
 

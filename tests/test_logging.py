@@ -1,10 +1,17 @@
 """What the loggers' own readers find in the files of a run."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+
+from manuscript_restore.config import config_dir
+from manuscript_restore.errors import UserError
+from manuscript_restore.training.loggers import build_loggers
+from tests.test_stopping import QUICK
 
 BLOCK = 32768
 
@@ -79,3 +86,38 @@ def test_wandb_online_without_an_account_says_so(train, capsys, monkeypatch, tmp
     with pytest.raises(SystemExit):
         train("experiment=smoke", "logger=wandb", "logger.wandb.offline=false")
     assert "wandb login" in (tmp_path / "run" / "train.log").read_text() + capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("mode", "offline", "says"),
+    [
+        ("offline", "false", None),
+        ("online", "true", "WANDB_MODE=online: there is no W&B account"),
+        ("", "false", "logger.wandb.offline=false: there is no W&B account"),
+        ("", "true", None),
+        ("off", "true", "WANDB_MODE=off: must be online, offline or disabled"),
+    ],
+)
+def test_wandb_mode_decides_before_the_config(mode, offline, says, monkeypatch, tmp_path):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no .netrc
+    monkeypatch.setenv("WANDB_MODE", mode)
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        config = compose("train", ["logger=wandb", f"logger.wandb.offline={offline}", f"output_dir={tmp_path}"])
+    if says:
+        with pytest.raises(UserError, match=re.escape(says)):
+            build_loggers(config.logger)
+        return
+    (logger,) = build_loggers(config.logger)
+    assert logger.experiment.offline
+    logger.experiment.finish()
+
+
+@pytest.mark.usefixtures("pages")
+def test_wandb_disabled_leaves_no_run_and_no_files(train, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    summary = train(*QUICK, "logger=[csv,wandb]", "trainer.max_epochs=1", "test=false")
+    assert summary["status"] == "finished"
+    assert summary["wandb_sync"] == []
+    assert not list(tmp_path.rglob("*wandb*"))
+    assert list(tmp_path.rglob("metrics.csv"))

@@ -1,5 +1,7 @@
 """The batch job, through the command: what is written, what is left alone, what is said."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -250,6 +252,20 @@ def test_two_jobs_do_not_write_into_one_folder(scans: Path, tmp_path: Path, mode
         result = run(scans, "-o", tmp_path / "out", model=model)
     assert result.exit_code == 1
     assert "another job" in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL])
+def test_a_folder_without_locks_is_written_with_one_warning(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone_in(tmp_path / "out"):
+        (tmp_path / "out" / "page.png").touch()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {tmp_path}/out: cannot be locked here ({os.strerror(number)})")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from manuscript_restore.config import build, config_dir
 from manuscript_restore.images import quantize
 from manuscript_restore.metrics import psnr
 from manuscript_restore.models import build_model
+from manuscript_restore.train import main
+from tests.test_stopping import QUICK as FAST
 
 SMOKE = ("experiment=smoke",)
 QUICK = (*SMOKE, "loss.perceptual.weight=0", "test=false", "data.num_generated.train=4")
@@ -228,3 +231,33 @@ def test_sweep_survives_a_failed_job(tmp_path, monkeypatch):
     assert "severity" in rows["-1"]["error"]
     assert all((tmp_path / "sweep" / str(job) / "summary.json").is_file() for job in range(3))
     assert float(rows["0.5"]["best val/psnr"]) != float(rows["1.0"]["best val/psnr"])
+
+
+NO_VALIDATION = (*FAST, "trainer.limit_val_batches=0", "trainer.max_epochs=1")
+
+
+@pytest.mark.usefixtures("pages")
+def test_without_validation_the_last_weights_are_tested(train, tmp_path, capfd):
+    shutil.copytree(tmp_path / "pages", tmp_path / "others")
+    options = (*NO_VALIDATION, "callbacks=[checkpoints,early_stopping]", "data.test_dir=others")
+    summary = train(*options)
+    printed = "".join(capfd.readouterr())
+    assert printed.count("trainer.limit_val_batches=0: no validation, so no best checkpoint") == 1
+    assert "test, last weights: PSNR" in printed
+    assert (summary["objective"], summary["best_checkpoint"]) == (None, "")
+    assert Path(summary["last_checkpoint"]).is_file()
+    assert {name.split("/")[0] for name in summary["scores"]} == {"test"}
+
+
+@pytest.mark.usefixtures("pages")
+def test_without_validation_and_test_there_is_no_empty_table(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    sweep = ("-m", *NO_VALIDATION, "test=false", "seed=1", f"hydra.sweep.dir={tmp_path}/sweep")
+    monkeypatch.setattr(sys, "argv", ["train", *sweep])
+    main()
+    printed = "".join(capfd.readouterr())
+    assert "no scores, as there was neither validation nor test" in printed
+    assert "degraded" not in printed
+    with (tmp_path / "sweep" / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["status"], row["best val/psnr"]) == ("finished", "")

@@ -189,6 +189,9 @@ def run_command(function: Callable[..., object], config_name: str) -> None:
         except (UserError, OmegaConfBaseException) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted; nothing is left half-written, give the same command again", file=sys.stderr)
+            sys.exit(130)
 
     launch(run, config_name)
 

@@ -25,7 +25,7 @@ from manuscript_restore.data.module import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.training.loggers import build_loggers, release
-from manuscript_restore.training.stopping import WholeCheckpoints, how_to_go_on, stop_on_signals
+from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
 
@@ -87,11 +87,9 @@ def train(
     run = build(
         trainer,
         "trainer",
-        callbacks=[
-            build(section, key)
-            for key, section in chosen(callbacks, "callbacks")
-            if loggers or not section["_target_"].endswith("LearningRateMonitor")
-        ],
+        callbacks=build_callbacks(
+            callbacks, logging=bool(loggers), validating=trainer.get("limit_val_batches") != 0
+        ),
         logger=loggers,
         plugins=[WholeCheckpoints()],
         default_root_dir=output_dir,
@@ -111,8 +109,6 @@ def train(
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
-    if not run.limit_val_batches:
-        log.info("no validation (trainer.limit_val_batches=0), so no best checkpoint: the last weights are tested")
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     summary = describe(run)
@@ -131,6 +127,17 @@ def train(
         "pictures": str(Path(output_dir) / "pictures"),
         **summary,
     }
+
+
+def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool) -> list[L.Callback]:
+    """The callbacks of the config that have something to log to and to watch, and our own."""
+    sections = chosen(group, "callbacks")
+    if not logging:
+        sections = [each for each in sections if not each[1]["_target_"].endswith("LearningRateMonitor")]
+    if not validating:
+        log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
+        sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
+    return [OwnSignals(), *(build(section, key) for key, section in sections)]
 
 
 def describe(run: L.Trainer) -> dict[str, Any]:

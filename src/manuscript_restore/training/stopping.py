@@ -11,9 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from manuscript_restore.config import override
@@ -68,6 +70,29 @@ def _handled_by(handler: Any) -> Iterator[None]:
     finally:
         for each, old in before.items():
             signal.signal(each, old)
+
+
+class OwnSignals(L.Callback):
+    """Keeps Lightning's handlers out: with several devices they talk to each other, and wait for ever."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Note the handlers."""
+        self._handlers = {each: signal.getsignal(each) for each in SIGNALS}
+
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put them back."""
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in self._handlers.items():
+                signal.signal(each, handler)
+
+    on_train_start = on_test_start = on_sanity_check_start
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """End the processes of the other devices, which may wait for this one."""
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, Stopped) and isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(signal.SIGKILL)
+            launcher.procs.clear()  # else Lightning's watch over them would kill this one too
 
 
 class WholeCheckpoints(TorchCheckpointIO):
