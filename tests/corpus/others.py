@@ -100,7 +100,7 @@ def jpeg2000() -> Iterator[Case]:
         encode = partial(
             imagecodecs.jpeg2k_encode, samples, 0, codecformat=codec, bitspersample=bits, reversible=True
         )
-        # Pillow shifts odd depths instead of scaling them; OpenCV gives them as they are, and knows no grey + alpha.
+        # Pillow shifts odd depths instead of scaling; OpenCV gives them as they are, and knows no grey + alpha.
         readers = ("pillow",) * (bits == 8 or (bits == 16 and channels == 1))
         readers += ("opencv" if bits in (8, 16) else f"opencv-{bits}",) * (channels != 2)
         name = {"jp2": "file", "j2k": "codestream"}[codec]
