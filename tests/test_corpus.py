@@ -1,5 +1,7 @@
 """Page images of every kind: their pixels as independent decoders read them, for the archive and for training."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -43,8 +45,7 @@ def test_training_sees_the_same(case, tmp_path):
 
 
 def test_the_corpus_holds_every_kind():
-    formats = [case.name.partition("-")[0] for case in corpus()]
-    assert {name: formats.count(name) >= 20 for name in formats} == dict.fromkeys(
-        ("tiff", "png", "jpeg", "jpeg2000", "webp"), True
-    )
+    formats = Counter(case.name.partition("-")[0] for case in corpus())
+    assert formats == {"tiff": 443, "png": 85, "jpeg2000": 69, "jpeg": 61, "webp": 26}
     assert all(case.decoders or case.truth is not None for case in corpus())
+    assert sum(bool(case.decoders) for case in corpus()) / len(corpus()) > 0.97  # the others: only what went in

@@ -60,7 +60,8 @@ def test_colour_modes_match_pillow(tmp_path, suffix, mode):
     path = tmp_path / f"page{suffix}"
     Image.fromarray(smooth()).convert(mode).save(path)
     expected = np.asarray(Image.open(path).convert("RGB"))
-    np.testing.assert_array_equal(images.read(path), expected)
+    # Pillow calculates YCbCr in integers, which rounds otherwise.
+    np.testing.assert_allclose(images.read(path), expected.astype(int), atol=mode == "YCbCr")
     if mode not in ("1", "P"):
         grey = mode == "L"
         wanted = np.asarray(Image.fromarray(smooth()).convert("L" if grey else "RGB").convert("RGB"))

@@ -118,6 +118,8 @@ DECODERS: dict[str, Callable[[bytes], Samples]] = {
     "pillow": with_pillow,
     "vips": with_vips,
     "opencv": with_opencv,
+    "opencv-10": lambda data: full_scale(with_opencv(data), 10),
+    "opencv-12": lambda data: full_scale(with_opencv(data), 12),
     "imagecodecs": with_imagecodecs,
 }
 

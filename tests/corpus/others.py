@@ -100,9 +100,9 @@ def jpeg2000() -> Iterator[Case]:
         encode = partial(
             imagecodecs.jpeg2k_encode, samples, 0, codecformat=codec, bitspersample=bits, reversible=True
         )
-        # Pillow shifts odd depths instead of scaling them, and OpenCV does neither.
+        # Pillow shifts odd depths instead of scaling; OpenCV gives them as they are, and knows no grey + alpha.
         readers = ("pillow",) * (bits == 8 or (bits == 16 and channels == 1))
-        readers += ("opencv",) * (bits in (8, 16) and channels != 2)
+        readers += ("opencv" if bits in (8, 16) else f"opencv-{bits}",) * (channels != 2)
         name = {"jp2": "file", "j2k": "codestream"}[codec]
         yield Case(f"jpeg2000-imagecodecs-{channels}-{bits}-{name}", encode, readers, full_scale(samples, bits))
     ways: dict[str, dict[str, Any]] = {
