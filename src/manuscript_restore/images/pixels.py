@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from manuscript_restore.archive import Page, colours, open_document
+from manuscript_restore.archive import MAX_PIXELS, Page, colours, open_document
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 
@@ -34,6 +34,9 @@ FORMATS = {
 
 _BLOCK = 1024
 """Rows that are converted at once."""
+
+# For pages that a user opens with Pillow: its own limit (89 megapixels warn, 179 fail) refuses real scans.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def read(path: str | Path) -> NDArray[np.uint8]:
