@@ -94,25 +94,15 @@ def read(data: bytes, notes: Notes) -> WholePage:
         notes.leave(boxes.pop()[1])
     streams = [data] if raw else [content for kind, content in boxes if kind == b"jp2c"]
     in_header = [b for kind, content in boxes if kind == b"jp2h" for b in boxes_of(content)]
-    coded = b"".join(streams[:1])
-    header = _header_of(coded, in_header)
-    coded, end, rest = coded.rpartition(_EOC) if _EOC in coded else (coded, b"", b"")
-    coded += _EOC  # OpenJPEG itself tells whether the picture ends early
-    notes.leave(rest)
-    if not end:
-        notes.append("the end marker was missing")
-    if any(kind == b"ihdr" and content[:10] != _shape(coded)[:10] for kind, content in in_header):
-        notes.append("the size in the file's header was wrong")
-    channels, bits = header.components, header.bits
-    # Subsampled components are what OpenJPEG makes RGB of if they are YCbCr.
-    sycc = channels == 3 and (header.space == _SYCC or (header.subsampled and header.space is None))
-    if channels not in (1, 2, 3, 4) or not bits or (header.subsampled and not sycc):
-        raise UserError(
-            f"{notes.name}: is a JPEG 2000 of a rare kind ({channels} channels of {bits or 'several'} bits); "
-            "convert it to TIFF"
-        )
     if len(streams) > 1:
         notes.lose(f"holds {len(streams)} pictures, only one could be kept; save them as single files")
+    coded, header = _picture(b"".join(streams[:1]), in_header, notes)
+    channels, bits = header.components, header.bits
+    # OpenJPEG takes subsampled colours for YCbCr, whatever the file says.
+    sycc = channels == 3 and (header.space == _SYCC or header.subsampled)
+    if channels not in (1, 2, 3, 4) or not bits or (header.subsampled and not sycc):
+        kind = f"{channels} channels of {bits or 'several'} bits" + ", subsampled" * header.subsampled
+        raise UserError(f"{notes.name}: is a JPEG 2000 of a rare kind ({kind}); convert it to TIFF")
     if header.space not in _SPACES and not sycc:
         notes.lose(f"is of colour space {header.space}, which is not supported; convert it to sRGB")
     kept = [b for b in in_header if b[0] in _IN_HEADER] + [b for b in boxes if b[0] not in _REWRITTEN]
@@ -144,6 +134,19 @@ def read(data: bytes, notes: Notes) -> WholePage:
         decode=decode,
         name=notes.name,
     )
+
+
+def _picture(coded: bytes, header: list[Box], notes: Notes) -> tuple[bytes, _Header]:
+    """The codestream with its end marker and nothing behind it, and what it and the header's boxes say."""
+    found = _header_of(coded, header)
+    coded, end, rest = coded.rpartition(_EOC) if _EOC in coded else (coded, b"", b"")
+    notes.leave(rest)
+    if not end:
+        notes.append("the end marker was missing")
+    coded += _EOC  # OpenJPEG itself tells whether the picture ends early
+    if any(kind == b"ihdr" and content[:10] != _shape(coded)[:10] for kind, content in header):
+        notes.append("the size in the file's header was wrong")
+    return coded, found
 
 
 def _shape(coded: bytes) -> bytes:

@@ -77,7 +77,7 @@ def read(data: bytes, notes: Notes) -> WholePage:
     """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for."""
     segments, scan, num_strays = segments_of(data)
     if num_strays:
-        notes.append(f"{num_strays} bytes between the segments of the file could not be kept")
+        notes.append(f"{num_strays:,} bytes between the segments of the file could not be kept")
     frames = [(marker[0], content) for marker, content in segments if marker[0] in _FRAMES | _UNKNOWN_FRAMES]
     if not frames:
         raise ValueError("no frame before the picture")

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from manuscript_restore.archive import Page, colours, kinds, open_document
+from manuscript_restore.archive import MAX_PIXELS, Page, colours, kinds, open_document
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 
 _BLOCK = 1024
 """Rows that are converted at once."""
+
+# For pages that a user opens with Pillow: its own limit (89 megapixels warn, 179 fail) refuses real scans.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def read(path: str | Path) -> NDArray[np.uint8]:
