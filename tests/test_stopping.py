@@ -1,6 +1,7 @@
 """A training that is asked to stop: by a cluster, by Ctrl-C, in the middle of a write, of an epoch, of a sweep."""
 
 import csv
+import errno
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from lightning.pytorch import Callback
 from manuscript_restore.data.module import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import main
-from manuscript_restore.training import stopping
+from manuscript_restore.training.stopping import WholeCheckpoints
 
 QUICK = (
     "experiment=smoke",
@@ -84,20 +85,22 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     """The write is finished, and the command that is printed goes on from it, whatever the folder is called."""
     save = torch.save
 
-    def slow_save(checkpoint, file) -> None:
-        if Path(file.name).name == ".last.ckpt.partial" and checkpoint["epoch"] == 1:
+    def slow_save(checkpoint, content) -> None:
+        if checkpoint["epoch"] == 1:
             signal.raise_signal(signal.SIGTERM)
-        save(checkpoint, file)
+        save(checkpoint, content)
 
-    monkeypatch.setattr(stopping.torch, "save", slow_save)
+    monkeypatch.setattr(torch, "save", slow_save)
     (tmp_path / "pages").rename(tmp_path / "it's, a=b")
-    options = (*QUICK, "trainer.max_epochs=3", 'data.train_dir="it\'s, a=b"', 'name="it\'s, a=b"')
+    names = ('data.train_dir="it\'s, a=b"', 'name="it\'s, a=b"')
+    options = (*QUICK, *names, "trainer.max_epochs=3", "callbacks.best=null")
     code, printed = command(*options)
     assert code == 143
     (run,) = (tmp_path / "outputs" / "train" / "it's, a=b").iterdir()
     assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    monkeypatch.setattr(torch, "save", save)
     assert "interrupted" in (run / "train.log").read_text()
 
     arguments = how_to_go_on(printed)
@@ -107,6 +110,19 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["epochs"]) == ("finished", 3)
     assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(UserError, match=r"last\.ckpt: cannot be written \(No space left on device\)"):
+        WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.usefixtures("pages")

@@ -1,6 +1,7 @@
 """How a training ends before its time: SIGTERM (a cluster, ``kill``) or SIGINT (Ctrl-C), checkpoints whole."""
 
 import contextlib
+import io
 import os
 import shlex
 import signal
@@ -103,10 +104,16 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write it."""
+        """Write it.
+
+        Raises:
+            UserError: It cannot be written; the one that was there is as it was.
+        """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with signals_wait(), whole_file(path) as unfinished, unfinished.open("wb") as file:
-            torch.save(checkpoint, file)
+        with signals_wait(), whole_file(path) as unfinished:
+            content = io.BytesIO()  # by way of memory: torch's own writer does not say that a disk is full
+            torch.save(checkpoint, content)
+            unfinished.write_bytes(content.getbuffer())
 
 
 def how_to_go_on(output_dir: Path) -> str:
