@@ -155,7 +155,7 @@ def test_overrides_that_are_printed_are_read_back(text):
     assert composed(override("name", text)).name == text
 
 
-@pytest.mark.parametrize("entry", ["train", "evaluate", "generate", "prepare"])
+@pytest.mark.parametrize("entry", ["train", "evaluate", "generate"])
 @pytest.mark.parametrize(
     ("arguments", "mend"),
     [

@@ -80,8 +80,8 @@ def test_neighbourhoods_agree_with_torchs_own():
     torch.testing.assert_close(soften(page), torch.conv2d(padded, (taps[:, None] * taps)[None, None])[:, 0])
 
 
-def test_the_example_of_contributing_works():
-    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+def test_the_example_of_the_docs_works():
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / "degradation.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     imports = """
         import torch

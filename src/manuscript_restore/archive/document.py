@@ -47,11 +47,11 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
         UserError: The file is missing, empty, truncated, not an image, of a kind that would lose something,
             or too large; the message names it and says what to do.
     """
-    path = Path(path)
-    format = _format_of(content[:64], str(path)) if content is not None else _format_of(_start_of(path), str(path))
+    name, path = str(path), Path(path)  # of an address, a path would lose a slash
+    format = _format_of(content[:64] if content is not None else _start_of(path), name)
     with contextlib.ExitStack() as stack:
-        notes = Notes(str(path), lossy=lossy)
-        with damage_of(str(path)):
+        notes = Notes(name, lossy=lossy)
+        with damage_of(name):
             if format == "TIFF":
                 from manuscript_restore.archive import tiff  # which imports tifffile: half a second
 
