@@ -19,8 +19,6 @@ from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
 
 Run = Callable[..., dict[str, Any]]
-SMALL_PAGES = "data.generator.size=[240,320]"
-"""Of a smoke run, which shrinks them anyway: to draw pages of their natural size would take half of its time."""
 
 
 @pytest.fixture
@@ -40,10 +38,8 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     from manuscript_restore.train import main
 
     def run(*overrides: str, folder: Path = tmp_path / "run") -> dict[str, Any]:
-        generated = "experiment=smoke" in overrides and not any(each.startswith("data=") for each in overrides)
-        small = [SMALL_PAGES] if generated else []
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["train", *small, *overrides, f"hydra.run.dir={folder}"])
+        monkeypatch.setattr(sys, "argv", ["train", *overrides, f"hydra.run.dir={folder}"])
         main()
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
         return summary

@@ -295,6 +295,7 @@ MEASURE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of the memory is Linux's to tell")
 @pytest.mark.parametrize(("compression", "tile"), [(8, (256, 256)), (1, None)])
 def test_a_large_page_takes_little_memory(tmp_path, compression, tile):

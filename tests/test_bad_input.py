@@ -111,6 +111,7 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
     assert any("empty.png: is empty" in text for text in named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -176,6 +176,7 @@ def limited() -> None:
     main()
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(tmp_path: Path, model: Path) -> None:  # noqa: F811
     """A limit on the size of files stands for the disk: writing ends in the middle."""
     scans, out = tmp_path / "scans", tmp_path / "out"

@@ -29,6 +29,7 @@ def composed(*overrides: str):
         return compose("train", [*overrides, "output_dir=out"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_builds(experiment):
     config = composed(f"experiment={experiment}")
@@ -48,6 +49,7 @@ def test_every_experiment_builds(experiment):
     assert module.model.encoder.vit.patch_embed.img_size == (config.data.image_size,) * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [
@@ -121,6 +123,7 @@ def test_a_resumed_run_goes_on_in_its_folder():
     assert run_dir(None, "b").startswith("outputs/train/b/")
 
 
+@pytest.mark.slow
 def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
     class Still(datetime):
         @classmethod

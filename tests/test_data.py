@@ -763,6 +763,7 @@ def composed(*overrides):
         return compose("train", [*overrides, "output_dir=out"]).data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pages", "generated", "mixed", "streaming"])
 @pytest.mark.parametrize("experiment", ["vit_base", "smoke", "crops", "release", "finetune"])
 def test_every_kind_of_data_builds(kind, experiment):

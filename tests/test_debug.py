@@ -13,6 +13,7 @@ SMALL = ("experiment=smoke", "data.image_size=32", "data.num_generated={train:4,
 CHEAP = ("loss.perceptual.weight=0", "callbacks=[checkpoints]", "callbacks.progress=null")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("experiment", ["crops", "release", "smoke"])
 def test_every_kind_goes_with_every_experiment(kind, experiment):
@@ -25,6 +26,7 @@ def test_they_are_those_that_readers_expect():
     assert KINDS == ["fast", "limit", "overfit", "profile"]
 
 
+@pytest.mark.slow
 def test_fast_runs_one_batch_and_leaves_no_checkpoint(train, tmp_path):
     summary = train(*SMALL, *CHEAP, "debug=fast")
     assert (summary["status"], summary["steps"]) == ("finished", 1)
@@ -36,9 +38,9 @@ def test_fast_runs_one_batch_and_leaves_no_checkpoint(train, tmp_path):
 
 @pytest.mark.slow
 def test_overfit_learns_its_batch(train, tmp_path):
-    settings = ("trainer.max_epochs=30", "optimizer.lr=3e-3")
+    settings = ("trainer.max_epochs=15", "optimizer.lr=3e-3")
     summary = train(*SMALL, *CHEAP, "debug=overfit", *settings, "callbacks.pictures=null")
-    assert summary["steps"] == 30
+    assert summary["steps"] == 15
     (table,) = (tmp_path / "run").rglob("metrics.csv")
     losses = [
         float(row["train/loss"]) for row in csv.DictReader(table.read_text().splitlines()) if row["train/loss"]

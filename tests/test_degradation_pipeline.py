@@ -211,6 +211,7 @@ def test_a_page_alone_bleeds_through_onto_itself(pages):
     assert not torch.equal(pipeline(pages[:1], seed=0), pages[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_every_transform_has_a_config_with_its_own_defaults(kind):
     with initialize_config_dir(config_dir(), version_base="1.3"):
@@ -332,6 +333,7 @@ def test_mistakes_are_explained(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_mixture_takes_each_batch_from_one_preset():
     mixture = preset("mixture", "degradation.weights={reference: 2, paper: 1, palm_leaf: 0, none: 1}")
     pages = generated_pages(2)

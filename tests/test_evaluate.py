@@ -17,7 +17,7 @@ from manuscript_restore.images import to_float, write
 from manuscript_restore.metrics import psnr
 from manuscript_restore.synthesis import PageGenerator, generate_page
 
-GENERATED = ("data=generated", "data.view=crop", "data.image_size=64", "data.num_generated.test=3")
+GENERATED = ("data=small", "data.view=crop", "data.image_size=64", "data.num_generated.test=3")
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def test_the_settings_of_a_training_give_its_own_test_scores(train, evaluate, tm
     assert scores["degraded", "mine", "psnr"]["num_pages"] == 2
 
 
+@pytest.mark.slow
 def test_everything_is_written_and_agrees(evaluate, tmp_path):
     scores = evaluate(*GENERATED, "peers=[median,clahe]", "data.val_views_per_page=2")
     folder = tmp_path / "evaluation"
@@ -153,6 +154,7 @@ def test_binarisation_with_masks_beside_the_pages(evaluate, tmp_path):
     assert math.isnan(scores["binarisation", "none", "otsu/drd"]["low"])  # one page has no interval
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
 def test_reading_before_and_after(evaluate):
     options = ("text.num_pages=2", "text.language=Devanagari", "text.generator.size=[300,700]")
@@ -165,6 +167,7 @@ def test_reading_before_and_after(evaluate):
     assert ("text", "median", "psnr") in scores
 
 
+@pytest.mark.slow
 def test_peers_are_tuned_on_validation_pairs(evaluate, tmp_path):
     evaluate(*GENERATED, "data.num_generated.val=2", "peers=[median,unsharp]", "tune=2")
     record = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())

@@ -86,6 +86,7 @@ def test_it_goes_on_where_it_stopped(generate, tmp_path):
     assert first.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_does(generate, tmp_path):
     generate("out=one", *SMALL)
     generate("out=two", "jobs=2", *SMALL)

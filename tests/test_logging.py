@@ -88,6 +88,7 @@ def test_wandb_online_without_an_account_says_so(train, capsys, monkeypatch, tmp
     assert "wandb login" in (tmp_path / "run" / "train.log").read_text() + capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "offline", "says"),
     [

@@ -145,6 +145,7 @@ def test_vgg16_never_runs_on_random_weights(tmp_path, monkeypatch):
         combined(network="vgg16")
 
 
+@pytest.mark.slow
 def test_vgg16_from_a_file_has_the_layers_of_johnson(tmp_path, pair):
     torch.manual_seed(0)
     net = vgg16()

@@ -20,6 +20,7 @@ from manuscript_restore.synthesis import PageGenerator
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
 
 
+@pytest.mark.slow
 @needs_tesseract
 @pytest.mark.parametrize("support", ["paper", "parchment", "palm_leaf"])
 def test_printed_pages_are_read(support):

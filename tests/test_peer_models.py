@@ -30,6 +30,7 @@ def configured(name: str):
         return plain(compose("train", ["experiment=crops", f"model={name}", "output_dir=out"]).model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "num_parameters"),
     [("vit_tiny", 5_979_599), ("unet", 1_491_571), ("nafnet", 2_803_851), ("restormer", 779_770)],
@@ -74,6 +75,7 @@ def test_every_parameter_gets_a_gradient(name):
     assert not missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_overfits_one_batch(name):
     torch.manual_seed(0)

@@ -210,6 +210,7 @@ def test_names_that_are_not_utf8(scans: Path, tmp_path: Path, model: Path) -> No
     assert json.loads(report.read_text())[0]["input"] == str(scans / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "webp"])
 def test_another_format_on_request(scans: Path, tmp_path: Path, model: Path, suffix: str) -> None:
     out = tmp_path / "out"

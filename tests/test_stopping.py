@@ -80,6 +80,7 @@ def how_to_go_on(printed: str) -> list[str]:
     return arguments
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     """The write is finished, and the command that is printed goes on from it, whatever the folder is called."""
@@ -135,6 +136,7 @@ def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_a_stopped_sweep_leaves_its_table(command, tmp_path):
     stop = signal_in(1, signal.SIGTERM)
@@ -194,6 +196,7 @@ class KillWorker(Callback):
             os.kill(worker.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_a_killed_worker_gives_one_message(command, tmp_path):
     kill = "+callbacks.kill={_target_: tests.test_stopping.KillWorker}"

@@ -37,6 +37,7 @@ def test_drawing_leaves_the_global_generator_alone(generator):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_page(generator):
     code = (
         "import hashlib; from manuscript_restore.synthesis import PageGenerator as G;"

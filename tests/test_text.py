@@ -142,6 +142,7 @@ def test_made_up_verses_keep_the_metre():
             assert even[1:3] != "uu"
 
 
+@pytest.mark.slow
 def test_every_syllable_that_is_made_up_can_be_shaped():
     rng = np.random.default_rng(0)
     units = {unit for _ in range(1500) for unit in split_aksharas(join_words(grammar.compose(rng, 108)))}

@@ -236,6 +236,7 @@ def test_sweep_survives_a_failed_job(tmp_path, monkeypatch):
 NO_VALIDATION = (*FAST, "trainer.limit_val_batches=0", "trainer.max_epochs=1")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_without_validation_the_last_weights_are_tested(train, tmp_path, capfd):
     shutil.copytree(tmp_path / "pages", tmp_path / "others")
@@ -249,6 +250,7 @@ def test_without_validation_the_last_weights_are_tested(train, tmp_path, capfd):
     assert {name.split("/")[0] for name in summary["scores"]} == {"test"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pages")
 def test_without_validation_and_test_there_is_no_empty_table(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
