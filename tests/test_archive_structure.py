@@ -15,7 +15,7 @@ from manuscript_restore import images
 from manuscript_restore.archive import jp2, jpeg, open_document
 from manuscript_restore.archive.png import chunk
 from manuscript_restore.errors import UserError
-from tests.archive_pages import copy, noise
+from tests.archive_pages import copy, noise, pixels
 from tests.test_archive_tiff import YCBCR, by_hand
 
 HEIGHT, WIDTH = 40, 56
@@ -418,3 +418,21 @@ def test_training_takes_the_first_page_where_the_second_is_missing(tmp_path):
     np.testing.assert_array_equal(images.read(tmp_path / "page"), picture())
     with pytest.raises(UserError, match="is truncated"):
         copy(tmp_path / "page", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("tiles", [None, (16, 16)])
+def test_a_jpeg_2000_without_some_of_its_tiles_is_refused(tmp_path, tiles):
+    """OpenJPEG leaves them black without a word: a size in the codestream that is too large, or a tile cut out."""
+    Image.fromarray(noise(height=37, width=53)).save(tmp_path / "page.j2k", tile_size=tiles)
+    coded = bytearray((tmp_path / "page.j2k").read_bytes())
+    with open_document(tmp_path / "page.j2k") as document:
+        assert document.notes == []
+    if tiles:
+        first = coded.index(b"\xff\x90")
+        size = int.from_bytes(coded[first + 6 : first + 10], "big")
+        del coded[first : first + size]
+    else:
+        coded[12:16] = (37 * 1000).to_bytes(4, "big")
+    (tmp_path / "page.j2k").write_bytes(coded)
+    with pytest.raises(UserError, match="tiles are missing"):
+        pixels(tmp_path / "page.j2k")

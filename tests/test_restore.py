@@ -321,6 +321,7 @@ def test_killed_in_the_middle_nothing_is_lost(tmp_path: Path, model: Path) -> No
         assert record["output"]["sha256"] == hashlib.sha256((out / f"{number}.png").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_interrupted_it_stops_cleanly(scans: Path, tmp_path: Path, model: Path) -> None:
     for number in range(40):
         os.link(scans / "1.png", scans / f"copy{number}.png")

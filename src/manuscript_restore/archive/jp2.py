@@ -15,7 +15,7 @@ from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 from manuscript_restore.errors import UserError
 
 SIGNATURE, CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
-_BRAND, _EOC = b"jp2 \0\0\0\0jp2 ", b"\xff\xd9"
+_BRAND, _SOT, _EOC = b"jp2 \0\0\0\0jp2 ", b"\xff\x90", b"\xff\xd9"
 MAX_SIDE = 2**31 - 1
 EXIF_UUID, XMP_UUID = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
@@ -121,6 +121,8 @@ def read(data: bytes, notes: Notes) -> WholePage:
         metadata = md.with_profile(metadata, srgb, [_colr(srgb), *(b for b in kept if b[0] != b"colr")])
 
     def decode() -> NDArray[Any]:
+        if len(_tiles_of(coded)) < _num_tiles(coded):  # which OpenJPEG leaves black without a word
+            raise ValueError("tiles are missing")
         pixels: NDArray[Any] = codecs.jpeg2k_decode(coded if raw else _container(coded, in_header))
         return conversion(pixels.reshape(header.height, header.width, -1))
 
@@ -147,6 +149,26 @@ def _picture(coded: bytes, header: list[Box], notes: Notes) -> tuple[bytes, _Hea
     if any(kind == b"ihdr" and content[:10] != _shape(coded)[:10] for kind, content in header):
         notes.append("the size in the file's header was wrong")
     return coded, found
+
+
+def _num_tiles(coded: bytes) -> int:
+    """How many tiles the size and the grid ask for (ISO/IEC 15444-1, B-5)."""
+    sizes: tuple[int, ...] = struct.unpack(">8I", coded[8:40])
+    right, bottom, _, _, width, height, left, top = sizes
+    return -(-(right - left) // width) * -(-(bottom - top) // height)
+
+
+def _tiles_of(coded: bytes) -> set[int]:
+    """The tiles of which there is at least one part; segments of the main header come first."""
+    tiles, position = set(), 2
+    while position + 12 <= len(coded) and coded[position : position + 2] != _EOC:
+        is_part = coded[position : position + 2] == _SOT
+        tile, size = struct.unpack_from(">HI", coded, position + 4)
+        if is_part:
+            tiles.add(tile)
+        step = size if is_part else 2 + int.from_bytes(coded[position + 2 : position + 4], "big")
+        position = position + step if step else len(coded)  # 0: a part up to the end
+    return tiles
 
 
 def _shape(coded: bytes) -> bytes:

@@ -19,7 +19,8 @@ from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COMPRESSION_LEVEL = 5
-MAX_SIDE = 2**31 - 1
+MAX_SIDE = 1_000_000
+"""Libpng's own limit."""
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
