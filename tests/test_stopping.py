@@ -18,7 +18,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from manuscript_restore.data.module import explain_worker
+from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import main
 from manuscript_restore.training.stopping import WholeCheckpoints

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
 from manuscript_restore.config import build, call, chosen, launch, plain
-from manuscript_restore.data.module import explain_worker
+from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.training.loggers import build_loggers, release

@@ -1,16 +1,12 @@
 """The LightningDataModule: from config values to batches of damaged and clean pages."""
 
-import os
-import re
-import signal
 from typing import Any
 
-import cv2
 import lightning as L
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
@@ -18,6 +14,7 @@ from manuscript_restore.data.sampler import EpochSampler
 from manuscript_restore.data.sources import Generator, PageSource, check_readable, warn_of_shared_pages
 from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
 from manuscript_restore.data.views import Augment, View
+from manuscript_restore.data.workers import collate, init_worker
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import to_float
 
@@ -162,9 +159,9 @@ class PagesDataModule(L.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            collate_fn=_collate,
+            collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_init_worker,
+            worker_init_fn=init_worker,
         )
 
     def state_dict(self) -> dict[str, int]:
@@ -247,43 +244,3 @@ class PagesDataModule(L.LightningDataModule):
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
-
-
-def explain_worker(error: BaseException, *, key: str = "data.num_workers") -> UserError | None:
-    """The user's side of an exception that PyTorch raises for a process that reads pages; None for another one.
-
-    Args:
-        error: What was raised.
-        key: Config key of the number of processes, for the message.
-    """
-    text = str(error)
-    if isinstance(error, UserError):  # raised in a worker: PyTorch puts the traceback there into the message
-        _, traceback, cause = text.partition("Original Traceback")
-        return UserError(cause.rpartition("UserError: ")[2].strip()) if traceback else None
-    if "shared memory(shm)" in text or "Bus error" in text:
-        return UserError(
-            "/dev/shm, the shared memory through which worker processes hand over batches, is full or too small; "
-            f"set {key}=0, or give it more room (docker run --shm-size=2g)"
-        )
-    if found := re.search(r"DataLoader worker \(pid.*?\) (is killed by signal: [\w ]+|exited unexpectedly)", text):
-        return UserError(
-            f"a worker process {found[1]} while it read pages; if the machine ran out of memory, set fewer "
-            f"({key}=0: none), or a smaller data.batch_size"
-        )
-    return None
-
-
-def _collate(items: list[Batch]) -> Batch:
-    # default_collate stacks into a worker's shared memory. Where that is full it raises here; what is moved there
-    # by the queue, later, is lost without a word, and the training waits for it for ever.
-    # The batch's damage has the seed of its first page: a plain number, which no device has to be asked for.
-    return {"clean": default_collate([item["clean"] for item in items]), "seed": items[0]["seed"]}
-
-
-def _init_worker(worker: int) -> None:  # noqa: ARG001
-    # Ctrl-C and cluster managers signal workers too; their owner sees to the end, they leave without a word.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    # Every worker is one of many: threads of its own would only fight over the cores.
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)

@@ -1,0 +1,54 @@
+"""The processes that read the training pages: how they start, hand over batches, and come to an end."""
+
+import os
+import re
+import signal
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import default_collate
+
+from manuscript_restore.errors import UserError
+
+
+def explain_worker(error: BaseException, *, key: str = "data.num_workers") -> UserError | None:
+    """The user's side of an exception that PyTorch raises for a process that reads pages; None for another one.
+
+    Args:
+        error: What was raised.
+        key: Config key of the number of processes, for the message.
+    """
+    text = str(error)
+    if isinstance(error, UserError):  # raised in a worker: PyTorch puts the traceback there into the message
+        _, traceback, cause = text.partition("Original Traceback")
+        return UserError(cause.rpartition("UserError: ")[2].strip()) if traceback else None
+    if "shared memory(shm)" in text or "Bus error" in text:
+        return UserError(
+            "/dev/shm, the shared memory through which worker processes hand over batches, is full or too small; "
+            f"set {key}=0, or give it more room (docker run --shm-size=2g)"
+        )
+    if found := re.search(r"DataLoader worker \(pid.*?\) (is killed by signal: [\w ]+|exited unexpectedly)", text):
+        return UserError(
+            f"a worker process {found[1]} while it read pages; if the machine ran out of memory, set fewer "
+            f"({key}=0: none), or a smaller data.batch_size"
+        )
+    return None
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Stack the training items of a batch, in a worker."""
+    # default_collate stacks into a worker's shared memory. Where that is full it raises here; what is moved there
+    # by the queue, later, is lost without a word, and the training waits for it for ever.
+    # The batch's damage has the seed of its first page: a plain number, which no device has to be asked for.
+    return {"clean": default_collate([item["clean"] for item in items]), "seed": items[0]["seed"]}
+
+
+def init_worker(worker: int) -> None:  # noqa: ARG001
+    """Set up a worker process."""
+    # Ctrl-C and cluster managers signal workers too; their owner sees to the end, they leave without a word.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Every worker is one of many: threads of its own would only fight over the cores.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
