@@ -42,12 +42,12 @@ app.command()(restore)
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Of a training.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a training run.")],
     folder: Annotated[Path, typer.Argument(help="Made here, for config.json and model.safetensors.")],
-    name: Annotated[str, typer.Option(help="What records call the model.")],
+    name: Annotated[str, typer.Option(help="Name of the model in records.")],
     full: Annotated[bool, typer.Option("--full", help="Weights in float32; else in float16.")] = False,
 ) -> None:
-    """Make a model to give away of a training checkpoint: numbers and settings, no code."""
+    """Turn a training checkpoint into a model you can share: numbers and settings, no code."""
     from manuscript_restore import checkpoint as models
 
     try:

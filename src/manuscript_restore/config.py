@@ -1,7 +1,9 @@
 """Where the configs are, how a config section becomes an object, and how a command line becomes a job."""
 
+import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -206,6 +208,9 @@ def launch(job: Callable[[DictConfig], object], config_name: str) -> None:
         if hint := _how_to_quote(end.__context__):
             print(hint, file=sys.stderr)
         raise
+    except BrokenPipeError:  # | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def override(key: str, value: str) -> str:
@@ -238,6 +243,8 @@ def _how_to_quote(error: BaseException | None) -> str | None:
         found := re.search(r"Ambiguous value for argument '(.*)'$", str(error), re.MULTILINE)
     ):
         wrong = found[1]
+    elif found := re.search(r"Could not override '(.*?)'", str(error)):
+        return f"there is no key {found[1]}; check its spelling: --cfg job prints all keys"
     else:
         return None
     key, equals, value = wrong.partition("=")

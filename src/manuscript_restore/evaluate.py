@@ -132,7 +132,8 @@ def evaluate(
     }
     write_all(Path(output_dir), contents)
     log_results(loggers, record, summaries)
-    Console().print(f"report: {Path(output_dir) / 'report.html'}", soft_wrap=True, highlight=False)
+    for what, file in (("report", "report.html"), ("tables", "summary.md")):
+        Console().print(f"{what}: {Path(output_dir) / file}", soft_wrap=True, highlight=False)
     return summaries
 
 

@@ -29,20 +29,22 @@ def restore(
         str, typer.Option("--model", "-m", help="Training checkpoint, exported model's folder, or name.")
     ] = "default",
     format: Annotated[str | None, typer.Option(help=f"{', '.join(FORMATS)}; without: as the input.")] = None,
-    quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1–100.")] = 95,
+    quality: Annotated[int, typer.Option(help="Quality of JPEG and WebP, 1–100.")] = 95,
     strength: Annotated[float, typer.Option(help="0: the page as it is; 1: fully restored.")] = 1.0,
-    keep_colour: Annotated[bool, typer.Option("--keep-colour", help="Leave the support its colour.")] = False,
+    keep_colour: Annotated[
+        bool, typer.Option("--keep-colour", help="Keep the colour of the paper, leaf or parchment.")
+    ] = False,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
     ] = False,
-    page_tone: Annotated[
-        bool, typer.Option(help="Decide on fading and tint once a page, or for every tile by itself.")
-    ] = True,
+    page_tone: Annotated[bool, typer.Option(help="Judge fading and tint once per page, or for each tile.")] = True,
     change_map: Annotated[bool, typer.Option("--change-map", help="Where and how much it changed.")] = False,
     confidence_map: Annotated[
         bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
     ] = False,
-    comparison: Annotated[bool, typer.Option("--comparison", help="Before and after, side by side.")] = False,
+    comparison: Annotated[
+        bool, typer.Option("--comparison", help="Before, after and change in one picture.")
+    ] = False,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="A JSON record of how each page was made.")] = False,
     max_change: Annotated[
         float, typer.Option(help="Pages that change more (mean CIEDE2000) are written as NAME.flagged.")
@@ -50,7 +52,7 @@ def restore(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
-    jobs: Annotated[int, typer.Option(help="Files in work at a time.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Files processed at once.")] = 2,
     tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = 256,
     overlap: Annotated[int, typer.Option(help="Pixels that neighbouring tiles share.")] = 32,
     batch: Annotated[int | None, typer.Option(help="Tiles at once; without: what suits the device.")] = None,
@@ -82,7 +84,7 @@ def restore(
         )
         folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
         with alone_in(folder):
-            progress = PageProgress(planned)
+            progress = PageProgress(planned, report)
             outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
         if report:
             _write_report(report, outcomes, planned)
@@ -99,8 +101,9 @@ def restore(
 class PageProgress:
     """A progress bar in pages, to which pages in work count in part; and the words of the end."""
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: "Plan", report: Path | None) -> None:
         self._tasks, self._left_out = plan.tasks, plan.left_out
+        self._told = f"{report} says why" if report else "--report FILE says why"
         self._shares: dict[Path, float] = {}
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -132,7 +135,7 @@ class PageProgress:
                 if outcome.status == "failed":
                     self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False)
                 elif outcome.status == "flagged":
-                    self._bar.console.print(f"flagged: {outcome.written}: {outcome.reason}", markup=False)
+                    self._bar.console.print(f"flagged: {outcome.reason}", markup=False)
         self._print_summary(outcomes)
         return outcomes
 
@@ -145,7 +148,7 @@ class PageProgress:
         if self._left_out:
             from manuscript_restore.archive import kinds
 
-            said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} (--report says why)"
+            said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} ({self._told})"
         print(f"{len(outcomes)} pages: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
 
 

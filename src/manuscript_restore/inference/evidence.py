@@ -164,8 +164,12 @@ class Evidence:
         if self._pair:
             original, restored, changed = (means.means() for means in self._pair)
             shown = (changed * (CHANGE_LEVELS / 255)).expand(3, -1, -1).clamp(0, 1)
+            panels = [(original, "before"), (restored, "after"), (shown, "change: white is CIEDE2000 25.5")]
+            wide = original.shape[2] > 2 * original.shape[1]  # a palm leaf: one above the other
+            rows = [[panel] for panel in panels] if wide else [panels]
             drawn["comparison"] = contact_sheet(
-                [[original, restored, shown]], [["original", "restored", "change: white is CIEDE2000 25.5"]]
+                [[picture for picture, _ in row] for row in rows],
+                [[caption for _, caption in row] for row in rows],
             )
         return drawn
 

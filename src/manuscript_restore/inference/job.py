@@ -203,7 +203,10 @@ class Job:
         ]
         most = max(page["change_mean"] for page in pages)
         limit = self.output.max_change
-        reason = f"changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; see whether it is right"
+        reason = (
+            f"{task.flagged}: changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; if it looks right, "
+            f"give --overwrite --max-change {most + 1:.0f}"
+        )
         return Outcome(
             task,
             "flagged" if most > limit else "restored",

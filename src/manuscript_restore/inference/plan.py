@@ -66,6 +66,8 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
         if suffix and given != FORMATS[suffix]:
             raise UserError(f"output {out}: its suffix is not the format {suffix}; leave one of the two out")
         tasks = [Task(source, out, given)]
+    elif out.suffix.lower() in FORMATS and not out.is_dir():
+        raise UserError(f"output {out}: names one image, but {len(sources)} are to be restored; give a folder")
     else:
         written = FORMATS[suffix] if suffix else None
         tasks = [
@@ -100,7 +102,7 @@ def _find(name: str, out: Path) -> Iterator[tuple[Path, Path, Kind]]:
     elif path.exists():
         raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); leave it out")
     else:
-        raise UserError(f"{name}: no such file; check the path")
+        raise UserError(f"{name}: no such file or folder; check the path")
 
 
 def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path, Kind]]:

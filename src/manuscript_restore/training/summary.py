@@ -36,7 +36,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     lines = {
         "best validation PSNR": None if summary["objective"] is None else f"{summary['objective']:.2f} dB",
         "perceptual network": summary["perceptual_network"],
-        "best checkpoint": summary["best_checkpoint"] or "none, for want of a validation",
+        "best checkpoint": summary["best_checkpoint"] or _no_best(summary),
         "last checkpoint": None if summary["best_checkpoint"] else summary["last_checkpoint"],
         "pictures": summary["pictures"],
     }
@@ -45,3 +45,9 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             say(f"{label}: {value}")
     for folder in summary["wandb_sync"]:
         say(f"to send this offline run to W&B: wandb sync {shlex.quote(folder)}")
+
+
+def _no_best(summary: Mapping[str, Any]) -> str:
+    if "val/psnr" in summary["scores"]:
+        return "none, as this run keeps no checkpoints"
+    return "none, for want of a validation"
