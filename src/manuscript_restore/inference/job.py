@@ -204,8 +204,8 @@ class Job:
         most = max(page["change_mean"] for page in pages)
         limit = self.output.max_change
         reason = (
-            f"{task.flagged}: changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; if it looks right, "
-            f"give --overwrite --max-change {most + 1:.0f}"
+            f"{task.flagged}: changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; "
+            f"if it looks right, give --overwrite --max-change {most + 1:.0f}"
         )
         return Outcome(
             task,
