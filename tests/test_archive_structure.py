@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import zlib
 
 import cv2
 import imagecodecs
@@ -15,7 +16,7 @@ from manuscript_restore import images
 from manuscript_restore.archive import jp2, jpeg, open_document
 from manuscript_restore.archive.png import chunk
 from manuscript_restore.errors import UserError
-from tests.archive_pages import copy, noise, pixels
+from tests.archive_pages import copy, metadata, noise, pixels
 from tests.test_archive_tiff import YCBCR, by_hand
 
 HEIGHT, WIDTH = 40, 56
@@ -166,6 +167,41 @@ def test_a_png_without_its_end(tmp_path):
         assert notes[0] == "the end marker was missing"
         assert len(notes) == 2 if end == text[:30] else 1
     refused(tmp_path, data[:-60])
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
+def test_a_png_with_a_wrong_checksum(tmp_path, kind):
+    palette = Image.fromarray(picture()).quantize(16)
+    buffer = io.BytesIO()
+    palette.save(buffer, "PNG", transparency=3)
+    data = bytearray(buffer.getvalue())
+    data[data.index(kind) + 4 + int.from_bytes(data[data.index(kind) - 4 : data.index(kind)], "big")] ^= 1
+    refused(tmp_path, bytes(data), f"the checksum of {kind.decode()} is wrong")
+
+
+@pytest.mark.parametrize("black", [False, True])
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_a_png_with_rows_missing(tmp_path, interlace, black):
+    width, height = 3, 8  # whose passes are 1×1, none, 1×1, 1×2, 2×2, 1×4 and 3×4 pixels
+    passes = [(3, 8)] if not interlace else [(1, 1), (1, 1), (1, 2), (2, 2), (1, 4), (3, 4)]
+    rows = b"".join((b"\0" + bytes([0 if black else 9]) * columns) * count for columns, count in passes)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace))
+
+    def png(rows):
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+    kept, _, _ = both(tmp_path, png(rows))
+    assert (kept == (0 if black else 9)).all()
+    refused(tmp_path, png(rows[:-4]), "ends before the picture does")
+
+
+def test_a_png_text_that_would_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("manuscript_restore.archive.png.MAX_INFLATED", 1000)
+    data = encoded(format="PNG")
+    for length, expected in ((1000, "0" * 1000), (1001, "")):
+        text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"0" * length))
+        (tmp_path / "page").write_bytes(data[:-12] + text + data[-12:])
+        assert dict(metadata(tmp_path / "page").texts) == {"Comment": expected}
 
 
 @pytest.mark.parametrize("length", [0, 12, 2**31])
