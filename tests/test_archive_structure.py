@@ -132,6 +132,52 @@ def test_half_a_jpeg_with_an_end_marker(tmp_path, filling):
     refused(tmp_path, whole[: len(whole) // 2] + filling + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("scan", [0, 1, 4, 9])
+def test_a_progressive_jpeg_that_ends_after_a_scan(tmp_path, scan):
+    whole = encoded(progressive=True)
+    starts = [place for place in range(len(whole)) if whole.startswith(b"\xff\xda", place)]
+    refused(tmp_path, whole[: [*starts[1:], whole.rindex(b"\xff\xda")][scan]] + b"\xff\xd9", "last scan")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_with_restarts_missing(tmp_path, progressive):
+    whole = encoded(noise(height=80, width=90), restart_marker_blocks=2, subsampling=2, progressive=progressive)
+    first, second, third = (whole.index(bytes([0xFF, code])) for code in (0xD0, 0xD1, 0xD2))
+    ninth = whole.index(b"\xff\xd0", third)
+    for start, end in ((first, second), (second, third), (first, ninth)):
+        refused(tmp_path, whole[:start] + whole[end:], "restarts of the picture are missing")
+    refused(tmp_path, whole[: first + 2] + whole[second:], "empty between two restarts")
+    if not progressive:
+        right = by_opencv(whole)
+        number = whole.count(b"\xff\xd0", first) and whole[whole.rindex(b"\xff", 0, -2) + 1]
+        extra = bytes([0xFF, 0xD0 + (number - 0xD0 + 1) % 8])
+        np.testing.assert_array_equal(both(tmp_path, whole[:-2] + extra + b"\xff\xd9")[0], right)
+
+
+def test_a_hole_in_a_jpeg(tmp_path):
+    whole = encoded(noise(height=HEIGHT, width=WIDTH))
+    middle = len(whole) // 2
+    refused(tmp_path, whole[:middle] + bytes(128) + whole[middle + 128 :], "there are zeros instead")
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("white", [250, 255])
+def test_a_blank_jpeg_is_no_fault(tmp_path, white, optimize):
+    for height in range(200, 264, 8):  # of which one ends with zeros, and without bits to fill its last byte
+        blank = np.full((height, 520, 3), white, np.uint8)
+        kept, _, notes = both(tmp_path, encoded(blank, optimize=optimize))
+        assert (kept == white).all()
+        assert not notes
+
+
+def test_a_jpeg_of_too_few_bytes_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    whole = bytearray(encoded())
+    frame = whole.index(b"\xff\xc0")
+    whole[frame + 5 : frame + 9] = struct.pack(">HH", 7_500, 65_500)
+    monkeypatch.setattr(jpeg, "_decoded", None)
+    refused(tmp_path, bytes(whole), "the file ends before the picture does")
+
+
 def test_grey_in_the_corner_of_a_jpeg_is_no_fault(tmp_path):
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     _, seen, notes = both(tmp_path, encoded(grey))
