@@ -259,6 +259,12 @@ def test_a_webp_of_wrong_length(tmp_path, length):
     refused(tmp_path, data[:-20])
 
 
+def test_zeros_where_a_chunk_of_a_webp_should_begin(tmp_path):
+    data = encoded(format="WEBP", lossless=True, exif=Image.Exif().tobytes() + bytes(60))
+    start = data.index(b"EXIF")
+    refused(tmp_path, data[:start] + bytes(len(data) - start), "no chunk where one should begin")
+
+
 def sycc(array):
     """A JPEG 2000 file of Y, Cb and Cr, all of full size."""
     ycc = np.asarray(Image.fromarray(array).convert("YCbCr"))
@@ -387,6 +393,20 @@ def test_a_tiff_without_its_last_pointer(tmp_path, left, pages):
     (tmp_path / "page").write_bytes(data + directory[:-5])
     with pytest.raises(UserError, match="is truncated"):
         copy(tmp_path / "page", tmp_path / "copy")
+
+
+def test_a_tiff_whose_list_of_pages_leads_back(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "page") as file:
+        file.write(picture(), photometric="rgb", metadata=None, software=False)
+        file.write(picture(), photometric="rgb", metadata=None, software=False)
+    data = bytearray((tmp_path / "page").read_bytes())
+    with tifffile.TiffFile(tmp_path / "page") as file:
+        first, last = (page.offset for page in file.pages)
+    end = last + 2 + 12 * struct.unpack_from("<H", data, last)[0]
+    data[end : end + 4] = struct.pack("<I", first)
+    kept, _, notes = both(tmp_path, bytes(data))
+    np.testing.assert_array_equal(kept, picture())
+    assert notes == ["the list of pages leads back to itself; pages read: 2"]
 
 
 def test_a_palette_of_8_bit_values(tmp_path):

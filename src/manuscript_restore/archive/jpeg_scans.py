@@ -69,8 +69,8 @@ def check(kind: int, frame: bytes, segments: list[tuple[bytes, bytes]], data: by
         Whether a row of zeros at the end is no part of the picture.
 
     Raises:
-        ValueError: No scan brings a coefficient down to its last bit, restarts are missing, or there are fewer bits
-            than blocks, or so many zeros as no picture is coded with.
+        ValueError: No scan brings a coefficient down to its last bit, restarts are missing, there are fewer bits
+            than blocks, or such a row of zeros as no picture is coded with.
     """
     if kind == _LOSSLESS:  # whose units are no blocks
         return True
