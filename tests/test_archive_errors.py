@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -244,11 +245,13 @@ def test_more_channels_than_a_copy_could_hold(tmp_path):
     refused(tmp_path / "page", "holds 7 channels, of which a copy would keep two; save the others as files")
 
 
-def test_unknown_compression(tmp_path):
+def test_unknown_compression(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "page", noise(), photometric="rgb", compression="zlib")
     with tifffile.TiffFile(tmp_path / "page", mode="r+") as file:
         file.pages[0].tags[259].overwrite(31234)
     refused(tmp_path / "page", "compression 31234, .*save it with LZW, deflate or no compression")
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    refused(tmp_path / "page", "needs imagecodecs to be read; pip install imagecodecs")
 
 
 @pytest.mark.parametrize("part", [0.4, 0.7, 0.95])

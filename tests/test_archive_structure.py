@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import zlib
 
 import cv2
 import imagecodecs
@@ -15,7 +16,7 @@ from manuscript_restore import images
 from manuscript_restore.archive import jp2, jpeg, open_document
 from manuscript_restore.archive.png import chunk
 from manuscript_restore.errors import UserError
-from tests.archive_pages import copy, noise, pixels
+from tests.archive_pages import copy, metadata, noise, pixels
 from tests.test_archive_tiff import YCBCR, by_hand
 
 HEIGHT, WIDTH = 40, 56
@@ -131,6 +132,52 @@ def test_half_a_jpeg_with_an_end_marker(tmp_path, filling):
     refused(tmp_path, whole[: len(whole) // 2] + filling + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("scan", [0, 1, 4, 9])
+def test_a_progressive_jpeg_that_ends_after_a_scan(tmp_path, scan):
+    whole = encoded(progressive=True)
+    starts = [place for place in range(len(whole)) if whole.startswith(b"\xff\xda", place)]
+    refused(tmp_path, whole[: [*starts[1:], whole.rindex(b"\xff\xda")][scan]] + b"\xff\xd9", "last scan")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_with_restarts_missing(tmp_path, progressive):
+    whole = encoded(noise(height=80, width=90), restart_marker_blocks=2, subsampling=2, progressive=progressive)
+    first, second, third = (whole.index(bytes([0xFF, code])) for code in (0xD0, 0xD1, 0xD2))
+    ninth = whole.index(b"\xff\xd0", third)
+    for start, end in ((first, second), (second, third), (first, ninth)):
+        refused(tmp_path, whole[:start] + whole[end:], "restarts of the picture are missing")
+    refused(tmp_path, whole[: first + 2] + whole[second:], "empty between two restarts")
+    if not progressive:
+        right = by_opencv(whole)
+        number = whole.count(b"\xff\xd0", first) and whole[whole.rindex(b"\xff", 0, -2) + 1]
+        extra = bytes([0xFF, 0xD0 + (number - 0xD0 + 1) % 8])
+        np.testing.assert_array_equal(both(tmp_path, whole[:-2] + extra + b"\xff\xd9")[0], right)
+
+
+def test_a_hole_in_a_jpeg(tmp_path):
+    whole = encoded(noise(height=HEIGHT, width=WIDTH))
+    middle = len(whole) // 2
+    refused(tmp_path, whole[:middle] + bytes(128) + whole[middle + 128 :], "there are zeros instead")
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("white", [250, 255])
+def test_a_blank_jpeg_is_no_fault(tmp_path, white, optimize):
+    for height in range(200, 264, 8):  # of which one ends with zeros, and without bits to fill its last byte
+        blank = np.full((height, 520, 3), white, np.uint8)
+        kept, _, notes = both(tmp_path, encoded(blank, optimize=optimize))
+        assert (kept == white).all()
+        assert not notes
+
+
+def test_a_jpeg_of_too_few_bytes_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    whole = bytearray(encoded())
+    frame = whole.index(b"\xff\xc0")
+    whole[frame + 5 : frame + 9] = struct.pack(">HH", 7_500, 65_500)
+    monkeypatch.setattr(jpeg, "_decoded", None)
+    refused(tmp_path, bytes(whole), "the file ends before the picture does")
+
+
 def test_grey_in_the_corner_of_a_jpeg_is_no_fault(tmp_path):
     grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     _, seen, notes = both(tmp_path, encoded(grey))
@@ -168,6 +215,41 @@ def test_a_png_without_its_end(tmp_path):
     refused(tmp_path, data[:-60])
 
 
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
+def test_a_png_with_a_wrong_checksum(tmp_path, kind):
+    palette = Image.fromarray(picture()).quantize(16)
+    buffer = io.BytesIO()
+    palette.save(buffer, "PNG", transparency=3)
+    data = bytearray(buffer.getvalue())
+    data[data.index(kind) + 4 + int.from_bytes(data[data.index(kind) - 4 : data.index(kind)], "big")] ^= 1
+    refused(tmp_path, bytes(data), f"the checksum of {kind.decode()} is wrong")
+
+
+@pytest.mark.parametrize("black", [False, True])
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_a_png_with_rows_missing(tmp_path, interlace, black):
+    width, height = 3, 8  # whose passes are 1×1, none, 1×1, 1×2, 2×2, 1×4 and 3×4 pixels
+    passes = [(3, 8)] if not interlace else [(1, 1), (1, 1), (1, 2), (2, 2), (1, 4), (3, 4)]
+    rows = b"".join((b"\0" + bytes([0 if black else 9]) * columns) * count for columns, count in passes)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace))
+
+    def png(rows):
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+    kept, _, _ = both(tmp_path, png(rows))
+    assert (kept == (0 if black else 9)).all()
+    refused(tmp_path, png(rows[:-4]), "ends before the picture does")
+
+
+def test_a_png_text_that_would_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("manuscript_restore.archive.png.MAX_INFLATED", 1000)
+    data = encoded(format="PNG")
+    for length, expected in ((1000, "0" * 1000), (1001, "")):
+        text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"0" * length))
+        (tmp_path / "page").write_bytes(data[:-12] + text + data[-12:])
+        assert dict(metadata(tmp_path / "page").texts) == {"Comment": expected}
+
+
 @pytest.mark.parametrize("length", [0, 12, 2**31])
 def test_a_webp_of_wrong_length(tmp_path, length):
     data = encoded(format="WEBP", lossless=True)
@@ -175,6 +257,12 @@ def test_a_webp_of_wrong_length(tmp_path, length):
     np.testing.assert_array_equal(kept, picture())
     assert notes == ["the length in the file's header was wrong"]
     refused(tmp_path, data[:-20])
+
+
+def test_zeros_where_a_chunk_of_a_webp_should_begin(tmp_path):
+    data = encoded(format="WEBP", lossless=True, exif=Image.Exif().tobytes() + bytes(60))
+    start = data.index(b"EXIF")
+    refused(tmp_path, data[:start] + bytes(len(data) - start), "no chunk where one should begin")
 
 
 def sycc(array):
@@ -305,6 +393,20 @@ def test_a_tiff_without_its_last_pointer(tmp_path, left, pages):
     (tmp_path / "page").write_bytes(data + directory[:-5])
     with pytest.raises(UserError, match="is truncated"):
         copy(tmp_path / "page", tmp_path / "copy")
+
+
+def test_a_tiff_whose_list_of_pages_leads_back(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "page") as file:
+        file.write(picture(), photometric="rgb", metadata=None, software=False)
+        file.write(picture(), photometric="rgb", metadata=None, software=False)
+    data = bytearray((tmp_path / "page").read_bytes())
+    with tifffile.TiffFile(tmp_path / "page") as file:
+        first, last = (page.offset for page in file.pages)
+    end = last + 2 + 12 * struct.unpack_from("<H", data, last)[0]
+    data[end : end + 4] = struct.pack("<I", first)
+    kept, _, notes = both(tmp_path, bytes(data))
+    np.testing.assert_array_equal(kept, picture())
+    assert notes == ["the list of pages leads back to itself; pages read: 2"]
 
 
 def test_a_palette_of_8_bit_values(tmp_path):

@@ -21,22 +21,37 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COMPRESSION_LEVEL = 5
 MAX_SIDE = 1_000_000
 """Libpng's own limit."""
+MAX_INFLATED = 64 * 2**20
+"""Bytes of a text or a profile that are inflated; what claims more is left alone."""
+
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+"""Where each pass of an interlaced picture begins, and its steps: x, y, x, y."""
+
 _UNDERSTOOD = {b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _OF_PALETTE = {b"bKGD", b"hIST", b"sBIT", b"sPLT"}
 _KEPT = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME", b"bKGD", b"sBIT", b"sPLT"}
 
 
 def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every chunk with its kind, up to ``IEND`` or what there is of one that is cut off."""
+    """Every chunk with its kind, up to ``IEND`` or what there is of one that is cut off.
+
+    Raises:
+        ValueError: The checksum of a chunk that decides on pixels is wrong.
+    """
     position = len(SIGNATURE)
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
-        yield kind, data[position + 8 : position + 8 + size]
+        content = data[position + 8 : position + 8 + size]
         if kind == b"IEND":
+            yield kind, content
             return
+        stored = data[position + 8 + size : position + 12 + size]
+        if kind in _PIXELS and len(stored) == 4 and int.from_bytes(stored, "big") != zlib.crc32(kind + content):
+            raise ValueError(f"the checksum of {kind.decode()} is wrong")
+        yield kind, content
         position += 12 + size
 
 
@@ -57,7 +72,7 @@ def read(data: bytes, notes: Notes) -> WholePage:
         if chunks[-1][0] not in _PIXELS:
             chunks.pop()
             notes.append("the last chunk of the file could not be kept: it is cut off")
-    width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
+    width, height, depth, colour_type, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1][:13])
     kinds = {kind for kind, _ in chunks}
     animation = next((content for kind, content in chunks if kind == b"acTL"), b"\0\0\0\1")
     if animation[:4] != b"\0\0\0\1":
@@ -80,6 +95,10 @@ def read(data: bytes, notes: Notes) -> WholePage:
             pixels: NDArray[Any] = codecs.png_decode(coded)
             return pixels
         with PngImagePlugin.PngImageFile(io.BytesIO(coded)) as image:
+            stored = np.asarray(image)
+            if not stored[-2:].reshape(len(stored[-2:]), -1).any(axis=1).all():  # interlaced, the last but one
+                bits = depth * (_CHANNELS[colour_type] if colour_type != 3 else 1)
+                _check_rows(chunks, [width, height], bits, _ADAM7 if interlace else [(0, 0, 1, 1)])
             return np.asarray(image.convert(_MODES[channels]))
 
     return WholePage(
@@ -92,6 +111,22 @@ def read(data: bytes, notes: Notes) -> WholePage:
         decode=decode,
         name=notes.name,
     )
+
+
+def _check_rows(
+    chunks: list[tuple[bytes, bytes]], size: list[int], bits: int, passes: list[tuple[int, int, int, int]]
+) -> None:
+    """Refuse pixels that end before the last row, of which Pillow makes black ones."""
+    expected = 0
+    for left, top, step_x, step_y in passes:
+        columns, rows = -(-(size[0] - left) // step_x), -(-(size[1] - top) // step_y)
+        expected += rows * (1 + -(-columns * bits // 8)) * (columns > 0)  # a byte for the filter
+    coded = b"".join(content for kind, content in chunks if kind == b"IDAT")
+    inflater, found = zlib.decompressobj(), 0
+    while block := inflater.decompress(coded, 2**20):
+        coded, found = inflater.unconsumed_tail, found + len(block)
+    if found < expected:
+        raise ValueError("the file ends before the picture does")
 
 
 def _metadata(chunks: list[tuple[bytes, bytes]], as_stored: bool, notes: list[str]) -> Metadata:
@@ -127,10 +162,12 @@ def _metadata(chunks: list[tuple[bytes, bytes]], as_stored: bool, notes: list[st
 
 
 def _inflated(content: bytes) -> bytes:
+    inflater = zlib.decompressobj()
     try:
-        return zlib.decompress(content) if content else b""
+        inflated = inflater.decompress(content, MAX_INFLATED)
     except zlib.error:
         return b""
+    return inflated if inflater.eof else b""
 
 
 def _text(kind: bytes, content: bytes) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import io
 import logging
 import threading
@@ -148,6 +149,7 @@ def _check_kind(page: TiffPage, notes: Notes) -> None:
             raise UserError(f"{notes.name}: {what}")
         notes.lose(what)
     if page.compression not in (PLAIN, _OLD_JPEG) and page.compression not in TIFF.DECOMPRESSORS:
+        importlib.import_module("imagecodecs")  # without which tifffile knows few: then that is what to say
         raise UserError(
             f"{notes.name}: has compression {page.compression}, which is not supported; "
             "save it with LZW, deflate or no compression"

@@ -63,6 +63,8 @@ def check_chain(file: "TiffFile", notes: list[str]) -> None:
         offset = value(number, end)
         if offset is None:
             notes.append("the end marker behind the last directory was missing")
+    if offset:
+        notes.append(f"the list of pages leads back to itself; pages read: {len(seen)}")
     if not seen or len(seen) != len(file.pages):
         raise ValueError(f"{len(seen)} pages are announced, {len(file.pages)} found")
 

@@ -21,11 +21,13 @@ def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
     """Every chunk of a container with its kind, but for one that is cut off behind the picture.
 
     Raises:
-        ValueError: The file ends within the picture.
+        ValueError: The file ends within the picture, or something else stands where a chunk should begin.
     """
     chunks, position = [], 12
     while position + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, position)
+        if not kind.decode("latin-1").isprintable() or not kind.isascii():
+            raise ValueError("no chunk where one should begin")
         content = data[position + 8 : position + 8 + size]
         if len(content) < size:
             if kind in _PIXELS:
