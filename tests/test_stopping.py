@@ -115,6 +115,16 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     assert [path.name for path in run.parent.iterdir()] == [run.name]
 
 
+def test_ctrl_c_during_the_imports_prints_nothing(tmp_path):
+    (tmp_path / "lightning.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "manuscript_restore.train"]
+    ended = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_the_line_to_go_on_keeps_the_config(tmp_path, monkeypatch):
     shutil.copytree(config_dir(), tmp_path / "configs")
     (tmp_path / "configs" / "train.yaml").rename(tmp_path / "configs" / "mine.yaml")
