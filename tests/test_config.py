@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from manuscript_restore import config as config_module
-from manuscript_restore.config import build, config_dir, make_new, override, run_dir
+from manuscript_restore.config import build, config_dir, launch, make_new, override, run_dir
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import main, plain, train
 from manuscript_restore.training.module import RestorationModule, Schedule
@@ -178,6 +178,44 @@ def test_what_hydra_cannot_read_is_followed_by_how_to_write_it(entry, arguments,
     assert last.endswith(mend)
     if mend.startswith("'out"):
         assert shlex.split(mend)[0].partition("=")[2].strip('"') == " ".join(arguments).partition("=")[2]
+
+
+@pytest.mark.parametrize(
+    ("entry", "argument", "message"),
+    [
+        ("train", "trainer=null", "trainer=null: must be the name of one of auto, cpu, ddp, gpu"),
+        ("train", "data=[1]", "data=[1]: must be the name of one of generated,"),
+        ("generate", "generator=null", "generator=null: must be the name of one of manuscript, printed"),
+        ("evaluate", "logger=csv,tensorboard", "for several, write: 'logger=[csv,tensorboard]'"),
+        ("train", "trainer=cpu,gpu", "for a run with each of them, add -m"),
+        ("generate", "out=null", "out=null: must name a folder"),
+    ],
+)
+def test_wrong_members_of_groups(entry, argument, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [entry, argument])
+    with pytest.raises(SystemExit) as exit_:
+        importlib.import_module(f"manuscript_restore.{entry}").main()
+    assert exit_.value.code == 1
+    printed = capsys.readouterr().err
+    assert message in printed.splitlines()[-1]
+    assert "Traceback" not in printed
+
+
+def test_no_member_of_a_group(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", "logger=null", "callbacks=null", "experiment=null"])
+    launch(lambda config: found.append((config.get("logger"), config.get("callbacks"))), "train")
+    assert found == [(None, None)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"), [("max_epochs", "abc", "a number"), ("barebones", "yes", "true or false")]
+)
+def test_text_where_a_number_belongs(key, value, message):
+    config = OmegaConf.create({"_target_": "lightning.Trainer", key: value})
+    with pytest.raises(UserError, match=rf"^trainer\.{key}={value}: must be {message}$"):
+        build(config, "trainer")
 
 
 def test_ctrl_c_in_the_other_commands(tmp_path, monkeypatch, capsys):

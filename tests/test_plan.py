@@ -1,5 +1,6 @@
 """Which file goes where: folders mirrored, nothing twice, no input in danger."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -88,6 +89,32 @@ def test_images_under_other_suffixes_keep_them(scans: Path) -> None:
     assert targets(["scans/b/c.jfif"], out="restored.jfif") == {"scans/b/c.jfif": "restored.jfif"}
     with pytest.raises(UserError, match=r"i\.pdf: is PDF, which is not read; convert it .* pdfimages"):
         plan(["scans/b/i.pdf"], "out")
+
+
+def test_folders_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    planned = plan(["scans"], "out")
+    assert [task.source.as_posix() for task in planned.tasks] == ["scans/a.TIF"]
+    ((folder, why),) = planned.left_out
+    assert folder == Path("scans/b")
+    assert (why.name, why.reason) == (
+        "unreadable folder",
+        "cannot be read (Permission denied); check its permissions",
+    )
+    with pytest.raises(UserError, match=r"^scans.b: cannot be read \(Permission denied\)"):
+        plan(["scans/b"], "out")
+
+
+def test_an_input_that_cannot_be_looked_at_is_named() -> None:
+    with pytest.raises(UserError, match=r"^scans/x+: cannot be looked at \(File name too long\)"):
+        plan([f"scans/{'x' * 300}"], "out")
 
 
 def test_a_link_to_an_input_is_no_output(scans: Path) -> None:

@@ -143,6 +143,7 @@ def test_two_packages_with_the_same_name(install):
             "import nowhere",
             r"lamps:Soot of the package lamps cannot be loaded \(ModuleNotFoundErr",
         ),
+        ("Soot", "raise SystemExit(3)", r"lamps:Soot of the package lamps cannot be loaded \(SystemExit: 3\)"),
         ("Sot", CODE, r"lamps:Sot of the package lamps cannot be loaded \(AttributeError"),
         ("OneGain", CODE, "lamps:OneGain of the package lamps is no Degradation"),
         ("NOT_A_CLASS", CODE, "lamps:NOT_A_CLASS of the package lamps is no Degradation"),
@@ -152,6 +153,12 @@ def test_a_broken_package_is_named(install, target, code, message):
     install("lamps", {"degradations": {"soot": target}}, code)
     with pytest.raises(UserError, match=rf"^soot: {message}.*; update or uninstall it"):
         DegradationPipeline({"soot": {}})
+
+
+def test_a_page_source_that_lacks_methods(install):
+    install("lamps", code=CODE.replace("def name(", "def nam("))
+    with pytest.raises(UserError, match=r"^shelf: lamps:ShelfSource of the package lamps lacks name; update"):
+        open_pages("shelf://7", key="data.train_dir")
 
 
 @pytest.mark.slow

@@ -113,6 +113,11 @@ def test_a_folder_beside_with_the_same_beginning_is_not_searched(bucket):
     assert [source.name(i) for i in range(len(source))] == ["1.png"]
 
 
+def test_schemes_may_be_in_capitals(bucket):
+    bucket("1.png", as_png(1))
+    assert open_pages("MEMORY://bucket", key="data.train_dir").name(0) == "1.png"
+
+
 def test_a_new_version_of_a_page_has_another_key(bucket):
     keys = set()
     for value in (1, 2):
@@ -141,6 +146,7 @@ def test_pages_that_are_bad_or_gone_are_named(bucket):
 @pytest.mark.parametrize(
     ("where", "message"),
     [
+        ("s3://", "s3://: names no place; write s3://bucket/folder"),
         ("memory://nowhere", r"memory://nowhere: cannot be listed \(/nowhere\); check address"),
         ("http://127.0.0.1:9/pages", "http://127.0.0.1:9/pages: cannot be listed .*; check address"),
         ("sftp://host/pages", r"sftp://host/pages: needs a package more \(.*paramiko.*\); install it"),

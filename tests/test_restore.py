@@ -231,6 +231,36 @@ def test_the_report_tells_of_every_page(scans: Path, tmp_path: Path, model: Path
     assert "0 bytes" in report["broken.png"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ("scans/1.png", "must be a file that ends in .json"),
+        ("folder.json", "must be a file that ends in .json"),
+        ("out/leaves/2.png.json", "is the record of a page"),
+        ("scans/1.png/report.json", "its folder cannot be made"),
+    ],
+)
+def test_a_report_replaces_nothing_else(
+    report: str, message: str, scans: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.json").mkdir()
+    before = digest(scans)
+    result = run("scans", "-o", "out", "--report", report, model=model)
+    assert (result.exit_code, Path("out").exists()) == (1, False)
+    assert f"--report {report}: {message}" in result.stderr
+    assert digest(scans) == before
+
+
+def test_a_name_that_is_too_long_for_its_results_fails_alone(scans: Path, tmp_path: Path, model: Path) -> None:
+    name = "x" * 248 + ".png"  # with .flagged in it: 260 bytes
+    (scans / "1.png").rename(scans / name)
+    result = run(scans, "-o", tmp_path / "out", model=model)
+    assert "2 restored, 1 failed" in result.stdout
+    assert "File name too long" in " ".join(result.stderr.split())
+    assert files(tmp_path / "out") == ["leaves/10.jpg", "leaves/2.png"]
+
+
 def test_pictures_that_cannot_be_read_are_named(scans: Path, tmp_path: Path, model: Path) -> None:
     (scans / "1.png").rename(scans / "1.jfif")  # a PNG, whatever it is called
     (scans / "leaves/2.png").unlink()

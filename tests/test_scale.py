@@ -193,3 +193,8 @@ def test_an_unreadable_directory_is_named(tmp_path, monkeypatch):
         warnings.simplefilter("always")
         assert len(find_pages(root, key="folder")) == len(NAMES) - 1
     assert "ms_10: left out, cannot be read (Permission denied)" in str(caught[0].message)
+
+
+def test_a_link_in_a_circle_is_left_out_alone(tmp_path):
+    touch(tmp_path, "1.png").joinpath("loop.png").symlink_to("loop.png")
+    assert paths(find_pages(tmp_path, key="data.train_dir")) == ["1.png"]

@@ -18,9 +18,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from manuscript_restore.config import config_dir, launch
 from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import main
+from manuscript_restore.training import stopping
 from manuscript_restore.training.stopping import WholeCheckpoints
 
 QUICK = (
@@ -111,6 +113,29 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["status"], summary["epochs"]) == ("finished", 3)
     assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_ctrl_c_during_the_imports_prints_nothing(tmp_path):
+    (tmp_path / "lightning.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "manuscript_restore.train"]
+    ended = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_the_line_to_go_on_keeps_the_config(tmp_path, monkeypatch):
+    shutil.copytree(config_dir(), tmp_path / "configs")
+    (tmp_path / "configs" / "train.yaml").rename(tmp_path / "configs" / "mine.yaml")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    monkeypatch.chdir(tmp_path)
+    named = ["--config-path", str(tmp_path / "configs"), "--config-name", "mine"]
+    monkeypatch.setattr(sys, "argv", ["train", *named, "seed=3", "hydra.run.dir=run"])
+    lines = []
+    launch(lambda _: lines.append(stopping.how_to_go_on(tmp_path)), "train")
+    assert how_to_go_on(lines[0]) == [*named, "seed=3", "ckpt_path=checkpoints/last.ckpt"]
 
 
 def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch):

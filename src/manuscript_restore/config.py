@@ -23,6 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.errors import UserError, check_keys, needs_section
 
+SEVERAL = ("logger", "callbacks")
+"""Groups of which a run takes any number of members."""
+_NO_MEMBER = [f"{group}=null" for group in (*SEVERAL, "experiment", "debug", "hparams_search")]
+"""What Hydra only reads as an empty list."""
+
 
 def config_dir() -> str:
     """Absolute path of the configs: beside the package when installed, else the repository's."""
@@ -200,6 +205,7 @@ def run_command(function: Callable[..., object], config_name: str) -> None:
 
 def launch(job: Callable[[DictConfig], object], config_name: str) -> None:
     """Give the command line to Hydra; a message on an override that it cannot read is followed by the mend."""
+    sys.argv[1:] = [f"{word[:-4]}[]" if word in _NO_MEMBER else word for word in sys.argv[1:]]
     _check_groups(sys.argv[1:])
     register_resolvers()
     try:
@@ -225,14 +231,26 @@ def override(key: str, value: str) -> str:
 
 
 def _check_groups(arguments: Sequence[str]) -> None:
-    """Refuse a number in the place of a group's member, of which Hydra makes a traceback."""
+    """Refuse null, a number and the like in the place of a group's member, of which Hydra makes a traceback."""
+    parser = OverridesParser.create()
     for argument in arguments:
-        key, _, value = argument.partition("=")
-        folder = Path(config_dir(), key.partition("@")[0])
-        if re.fullmatch(r"[\d.e+-]+|true|false", value, re.IGNORECASE) and key and folder.is_dir():
-            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            print(f"error: {argument}: must be the name of one of {names}", file=sys.stderr)
+        key, equals, _ = argument.partition("=")
+        if not (equals and (members := _members(key))):
+            continue
+        try:
+            value = parser.parse_override(argument).value()
+        except HydraException:  # which Hydra itself explains
+            continue
+        names = value if isinstance(value, list) else [value]
+        if any(name is None or isinstance(name, int | float | dict) for name in names):
+            print(f"error: {argument}: must be the name of one of {', '.join(members)}", file=sys.stderr)
             sys.exit(1)
+
+
+def _members(key: str) -> list[str]:
+    """The names that a key of the command line may choose from; none if it is no group."""
+    folder = Path(config_dir(), key.partition("@")[0])
+    return sorted(path.stem for path in folder.glob("*.yaml")) if key and folder.is_dir() else []
 
 
 def _how_to_quote(error: BaseException | None) -> str | None:
@@ -254,4 +272,8 @@ def _how_to_quote(error: BaseException | None) -> str | None:
         return f"{wrong} is not key=value; if it belongs to the word before it, write: {whole}"
     if value.startswith(("{", "[")):
         return """quote text with special characters inside the brackets: 'models={mine: "a=b.ckpt"}'"""
+    if "," in value and key in SEVERAL:
+        return f"for several, write: {shlex.quote(f'{key}=[{value}]')}"
+    if "," in value and _members(key):
+        return "for a run with each of them, add -m"
     return f"if {value} is meant as it stands, write, with both quotes: {shlex.quote(override(key, value))}"

@@ -24,7 +24,7 @@ def check_keys(function: Callable[..., Any], section: Mapping[str, Any], where: 
 
     Raises:
         UserError: A key is not a parameter of ``function``, and the known ones are listed; or it holds a plain
-            value where the parameter is a mapping.
+            value where the parameter is a mapping, or text where it is a number or a truth value.
     """
     parameters = inspect.signature(function).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -36,16 +36,24 @@ def check_keys(function: Callable[..., Any], section: Mapping[str, Any], where: 
         if needs_section(function, key, value):
             name = f"{where}.{key}"
             raise UserError(f"{name}={value}: must be a section of keys, not a value; set {name}.KEY=…")
+        if isinstance(value, str) and (kinds := _kinds(function, key)) <= {int, float, bool, NoneType}:
+            wanted = "a number" if kinds & {int, float} else "true or false"
+            raise UserError(f"{where}.{key}={value}: must be {wanted}")
 
 
 def needs_section(function: Callable[..., Any], key: str, value: Any) -> bool:
     """Whether a parameter takes nothing but mappings (and perhaps None), and the value is something else."""
-    parameter = inspect.signature(function).parameters.get(key)
-    if parameter is None or isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         return False
-    union = get_origin(parameter.annotation) in (Union, UnionType)
-    kinds = get_args(parameter.annotation) if union else (parameter.annotation,)
-    kinds = tuple(get_origin(kind) or kind for kind in kinds)
+    kinds = _kinds(function, key)
     if value is None and NoneType in kinds:
         return False
     return all(isinstance(kind, type) and issubclass(kind, Mapping | NoneType) for kind in kinds)
+
+
+def _kinds(function: Callable[..., Any], key: str) -> set[Any]:
+    """The types that a parameter is annotated with; `inspect.Parameter.empty` where there is none."""
+    parameter = inspect.signature(function).parameters.get(key)
+    annotation = parameter.annotation if parameter else inspect.Parameter.empty
+    union = get_origin(annotation) in (Union, UnionType)
+    return {get_origin(kind) or kind for kind in (get_args(annotation) if union else (annotation,))}

@@ -26,7 +26,7 @@ FORMATS = ("png", "jpg", "tif", "webp")
 
 def generate(
     *,
-    out: str,
+    out: str | int | None,
     n: int,
     seed: int,
     first: int,
@@ -49,8 +49,10 @@ def generate(
             raise UserError(f"{name}={value}: must be a whole number, at least {least}")
     if format not in FORMATS:
         raise UserError(f"format={format}: must be one of {', '.join(FORMATS)}")
+    if out is None:
+        raise UserError("out=null: must name a folder; it is made if missing")
     pages: PageGenerator = build(generator, "generator")
-    folder = Path(out)
+    folder = Path(str(out))  # a name such as 2024 comes as a number
     _claim(folder, pages, {"seed": seed, "format": format, "generator": pages.tag})
     for name in ("images", "ink", "text", "lines", *(["page_xml"] if page_xml else [])):
         (folder / name).mkdir(exist_ok=True)

@@ -44,7 +44,7 @@ def find(group: str, name: str, kind: type[T]) -> type[T] | None:
     ((entry, package),) = found
     try:
         loaded = entry.load()
-    except Exception as error:  # whatever a stranger's module raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
         raise UserError(
             f"{name}: {entry.value} of the package {package} cannot be loaded ({type(error).__name__}: {error}); "
             "update or uninstall it"
@@ -53,6 +53,8 @@ def find(group: str, name: str, kind: type[T]) -> type[T] | None:
         raise UserError(
             f"{name}: {entry.value} of the package {package} is no {kind.__name__}; update or uninstall it"
         )
+    if missing := ", ".join(sorted(getattr(loaded, "__abstractmethods__", ()))):
+        raise UserError(f"{name}: {entry.value} of the package {package} lacks {missing}; update or uninstall it")
     return loaded
 
 

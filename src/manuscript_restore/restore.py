@@ -1,6 +1,7 @@
 """Restore damaged pages: ``manuscript-restore restore scans/ -o restored/``."""
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -79,6 +80,8 @@ def restore(
         output = Output(quality, wanted, sidecar, max_change, overwrite)
         planned = plan(inputs, out, suffix=suffix)
         tasks = planned.tasks
+        if report:
+            _check_report(report, tasks)
         restorer = Restorer.from_checkpoint(
             find_model(model), device=device, precision=precision, compile=compile, settings=settings
         )
@@ -156,6 +159,21 @@ def _suffix(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise UserError(f"format={name}: must be one of {', '.join(FORMATS)}")
     return FORMATS[name] if name else None
+
+
+def _check_report(path: Path, tasks: "list[Task]") -> None:
+    """Refuse, before the work, a report that cannot be written or would replace what is none; make its folder."""
+    from manuscript_restore.inference.job import beside
+
+    if path.suffix.lower() != ".json" or path.is_dir():  # no input, result or picture of evidence ends so
+        raise UserError(f"--report {path}: must be a file that ends in .json")
+    sidecars = {os.path.realpath(beside(name, "json")) for task in tasks for name in (task.target, task.flagged)}
+    if os.path.realpath(path) in sidecars:
+        raise UserError(f"--report {path}: is the record of a page (--sidecar); give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--report {path}: its folder cannot be made ({error.strerror})") from error
 
 
 def _write_report(path: Path, outcomes: "list[Outcome]", plan: "Plan") -> None:

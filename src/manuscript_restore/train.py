@@ -4,10 +4,14 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # Ctrl-C during the imports, which take seconds, ends without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig

@@ -193,7 +193,7 @@ def _read_directory(root: Path, path: str, mtime_ns: int) -> Directory:
             if entry.is_dir(follow_symlinks=False):
                 children.append(entry.name)
             elif entry.name.lower().endswith(suffixes):
-                if entry.is_file():
+                if _is_file(entry):
                     files.append(entry.name)
             elif kind := kinds.of_file(entry.path):
                 if kind.tool:
@@ -210,6 +210,13 @@ def _read_directory(root: Path, path: str, mtime_ns: int) -> Directory:
         tuple(prefix + name for name in children),
         left_out,
     )
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle, or to where nobody may look
+        return False
 
 
 def _load(kept: Path) -> tuple[PathIndex | None, dict[str, Directory]]:

@@ -30,9 +30,13 @@ def open_pages(where: str, *, key: str, index_dir: str | None = None) -> PageSou
     Raises:
         UserError: There are no pages.
     """
-    scheme, divider, _ = where.partition("://")
+    scheme, divider, place = where.partition("://")
     if not divider:
         return FolderSource(where, key=key, index_dir=index_dir)
+    if not place:
+        raise UserError(f"{key}={where}: names no place; write {where}bucket/folder")
+    scheme = scheme.lower()
+    where = f"{scheme}://{place}"
     if scheme not in fsspec.available_protocols():
         kind: Any = plugins.find("page_sources", scheme, PageSource)
         if kind is None:

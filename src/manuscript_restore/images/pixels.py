@@ -6,7 +6,7 @@ float32 (3, H, W) in [0, 1]. RGB is taken as stored, its ICC profile not applied
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +139,15 @@ def find_images(folder: str | Path, *, key: str = "folder") -> list[Path]:
     return natsorted(sorted(found), alg=ns.PATH)  # sorted first: 1.png and 01.png are equal to natsort
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, through links too; hidden ones are left out, a folder is entered once."""
+def walk(folder: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Every file below a folder, through links too; hidden ones are left out, a folder is entered once.
+
+    Args:
+        folder: Where to begin.
+        on_error: Told of each folder that cannot be read (``error.filename``), which is left out.
+    """
     entered: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
         real = os.path.realpath(root)
         if real in entered:  # a link to a folder above, or to one that was seen
             folders.clear()

@@ -130,14 +130,15 @@ class Job:
 
     def restore(self, task: Task) -> Outcome:
         """Restore one file; every fault becomes an outcome."""
-        if not self.output.overwrite:
-            for target, status in ((task.target, "skipped"), (task.flagged, "flagged")):
-                if target.exists():
-                    return Outcome(task, status, f"{target} is there already")
         try:
+            for target, status in ((task.target, "skipped"), (task.flagged, "flagged")):
+                if target.exists() and not self.output.overwrite:
+                    return Outcome(task, status, f"{target} is there already")
             return self._restore(task)
         except UserError as error:
             return Outcome(task, "failed", str(error))
+        except OSError as error:  # such as a name that is too long once `.flagged` is in it
+            return Outcome(task, "failed", f"{task.source}: {error.strerror or error}")
         except MemoryError:
             return Outcome(task, "failed", f"{task.source}: needs more memory than there is; use jobs=1")
         except _StoppedError:

@@ -29,11 +29,28 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A folder that cannot be read."""
+
+    error: str
+    name = "unreadable folder"
+
+    @property
+    def reason(self) -> str:
+        """Why it is left out, and the mend."""
+        return f"cannot be read ({self.error}); check its permissions"
+
+
+Found = tuple[Path, Path, Kind | Unreadable]
+"""(file, its place below the output folder, what it is)."""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is restored, and the pictures that are not, as they cannot be read."""
+    """What is restored, and the pictures and folders that are not, as they cannot be read."""
 
     tasks: list[Task]
-    left_out: list[tuple[Path, Kind]]
+    left_out: list[tuple[Path, Kind | Unreadable]]
 
 
 def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> Plan:
@@ -50,13 +67,20 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
         UserError: An input is missing, nothing is found, two results would have one name, or a result would
             be one of the inputs.
     """
-    out = Path(out)
+    try:
+        return _plan(inputs, Path(out), suffix)
+    except OSError as error:  # a folder above that may not be entered, a name that is too long
+        raise UserError(f"{error.filename}: cannot be looked at ({error.strerror}); check the path") from error
+
+
+def _plan(inputs: Sequence[str], out: Path, suffix: str | None) -> Plan:
     # A shell that expands `scans/*` names an output folder in scans, too: what lies there is no input.
     named = [name for name in inputs if len(inputs) == 1 or _real(Path(name)) != _real(out)]
     found = {file: (place, kind) for name in named for file, place, kind in _find(name, out)}
     ordered = natsorted(found.items(), key=lambda pair: str(pair[0]), alg=ns.PATH)
-    sources = [(file, place, kind.name) for file, (place, kind) in ordered if not kind.tool]
-    left_out = [(file, kind) for file, (_, kind) in ordered if kind.tool]
+    left_out = [(file, kind) for file, (_, kind) in ordered if isinstance(kind, Unreadable) or kind.tool]
+    unread = {file for file, _ in left_out}
+    sources = [(file, place, kind.name) for file, (place, kind) in ordered if file not in unread]
     if not sources:
         raise UserError(_nothing(inputs, left_out))
     single_file = len(sources) == 1 and len(inputs) == 1 and Path(inputs[0]).is_file()
@@ -78,7 +102,7 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
     return Plan(tasks, left_out)
 
 
-def _nothing(inputs: Sequence[str], left_out: Sequence[tuple[Path, Kind]]) -> str:
+def _nothing(inputs: Sequence[str], left_out: Sequence[tuple[Path, Kind | Unreadable]]) -> str:
     if len(left_out) == 1:
         return f"{left_out[0][0]}: {left_out[0][1].reason}"
     if left_out:
@@ -87,7 +111,7 @@ def _nothing(inputs: Sequence[str], left_out: Sequence[tuple[Path, Kind]]) -> st
     return f"{', '.join(inputs)}: no images there; looked for {', '.join(dict.fromkeys(FORMATS.values()))}"
 
 
-def _find(name: str, out: Path) -> Iterator[tuple[Path, Path, Kind]]:
+def _find(name: str, out: Path) -> Iterator[Found]:
     """(file, its place below the output folder, what it is) of everything that an argument names."""
     path = Path(name)
     if path.is_dir():
@@ -105,12 +129,13 @@ def _find(name: str, out: Path) -> Iterator[tuple[Path, Path, Kind]]:
         raise UserError(f"{name}: no such file or folder; check the path")
 
 
-def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Path, Path, Kind]]:
+def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[Found]:
     """(file, its place below ``base``, what it is) of the images among some files and folders that lie there."""
+    errors: list[OSError] = []
     written, root = _real(out), _real(base)
     inside = written != root and written.is_relative_to(root)
     for match in matches:
-        for file in walk(match) if match.is_dir() else [match]:
+        for file in walk(match, errors.append) if match.is_dir() else [match]:
             place = file.relative_to(base)
             if any(part.startswith(".") for part in place.parts):
                 continue
@@ -118,6 +143,9 @@ def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[tuple[Pat
                 continue
             if kind := kinds.of_file(file):
                 yield file, place, kind
+    for error in errors:
+        folder = Path(error.filename)
+        yield folder, folder.relative_to(base), Unreadable(error.strerror or str(error))
 
 
 def _check(tasks: Sequence[Task]) -> None:
@@ -132,7 +160,7 @@ def _check(tasks: Sequence[Task]) -> None:
                 )
     inputs = {_real(task.source) for task in tasks}
     for task in tasks:
-        if _real(task.target) in inputs or (task.target.exists() and _same(task.target, task.source)):
+        if _real(task.target) in inputs or _same(task.target, task.source):
             raise UserError(
                 f"{task.target}: is an input; give another output folder: inputs are never overwritten"
             )
@@ -146,5 +174,5 @@ def _real(path: Path) -> Path:
 def _same(first: Path, second: Path) -> bool:
     try:
         return first.samefile(second)
-    except OSError:  # the input is missing, which is reported when it is read
+    except OSError:  # the result is not there yet, or the input is missing: reported when it is read
         return False

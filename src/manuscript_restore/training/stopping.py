@@ -19,7 +19,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from manuscript_restore.config import override
+from manuscript_restore.config import config_dir, override
 from manuscript_restore.files import whole_file
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -127,6 +127,9 @@ def how_to_go_on(output_dir: Path) -> str:
     job = HydraConfig.get()
     sources = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
     words = [word for path in sources for word in ("--config-dir", path)]
+    main = next(source.path for source in job.runtime.config_sources if source.provider == "main")
+    words += ["--config-path", main] if main != config_dir() else []
+    words += ["--config-name", name] if (name := str(job.job.config_name)) != "train" else []
     words += [each for each in job.overrides.task if not each.startswith("ckpt_path=")]
     words += [override("ckpt_path", str(last))]
     return f"interrupted; to go on: python -m manuscript_restore.train {shlex.join(words)}"
