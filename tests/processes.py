@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -26,6 +27,7 @@ def _run(main: Callable[[], object], arguments: list[str], said: str) -> None:
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(file, stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
     sys.argv = ["command", *arguments]
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
     main()

@@ -153,12 +153,13 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch)
 
 @pytest.mark.usefixtures("pages")
 def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     code, printed = command(*QUICK, signal_in(0, signal.SIGINT), "hydra.run.dir=run")
     assert code == 130
     assert printed.count("interrupted before its first checkpoint, nothing to go on from") == 1
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "run" / "checkpoints").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.slow
