@@ -43,6 +43,7 @@ def pages() -> torch.Tensor:
     return generated_pages()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_pure_functions_of_pages_and_seed(name, pages):
     pipeline = preset(name)

@@ -183,6 +183,7 @@ def test_whole_pages_by_manuscript(evaluate, pages):
     assert found["num_pages"] == 1  # all are of one manuscript
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -46,6 +46,7 @@ def test_any_size_in_same_size_out(decoder, size):
     assert restored.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder",
     [
