@@ -43,6 +43,7 @@ def layout(path):
         return (*found, page.extrasamples, page.photometric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "channels"), MODES)
 @pytest.mark.parametrize("options", [{"rowsperstrip": 9}, {"tile": (32, 16)}, {"rowsperstrip": 37}])
 def test_every_layout_is_kept(tmp_path, dtype, channels, options):

@@ -145,6 +145,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+@pytest.mark.slow
 def test_each_is_restored_or_named(tmp_path: Path, model: Path) -> None:  # noqa: F811
     scans, out = make(tmp_path / "scans"), tmp_path / "out"
     before = digest(scans)

@@ -54,6 +54,7 @@ def test_the_way_in_names_the_benchmarks(monkeypatch, capsys):
     assert ran == ["degradation", "generator", "data", "restore"]
 
 
+@pytest.mark.slow
 def test_folders_are_read(tmp_path):
     data.make_files(tmp_path / "pages", 1500, side=8)
     assert len(data.PathList(tmp_path / "pages")) == 1500

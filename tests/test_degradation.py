@@ -111,6 +111,7 @@ def test_severity_zero_and_probability_zero_are_the_identity(kind, pages):
     assert torch.equal(damaged(kind(p=0), pages, 0), pages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_damage_grows_with_severity(kind, pages):
     scores = [

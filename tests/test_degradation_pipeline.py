@@ -183,6 +183,7 @@ def test_a_second_round_is_drawn_anew_and_at_its_own_severity(pages):
     torch.testing.assert_close(result, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_map_says_where_the_page_was_damaged(name, pages):
     pipeline = preset(name)

@@ -175,6 +175,7 @@ def test_peers_are_tuned_on_validation_pairs(evaluate, tmp_path):
     assert set(record["peers"]["unsharp"]) == {"amount", "radius"}
 
 
+@pytest.mark.slow
 def test_whole_pages_by_manuscript(evaluate, pages):
     options = ("whole=true", "peers=[]", "no_harm=false", "manuscript='^(page)_'")
     scores = evaluate("data=pages", f"data.test_dir={pages}", *options)

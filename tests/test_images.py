@@ -258,6 +258,7 @@ def huge_png(path, width, height):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
+@pytest.mark.slow
 def test_a_large_scan_opens(tmp_path):
     huge_png(tmp_path / "scan.png", 20_000, 5_000)  # above the 89 megapixels at which Pillow warns
     assert images.read(tmp_path / "scan.png").shape == (5_000, 20_000, 3)

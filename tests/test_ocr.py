@@ -34,6 +34,7 @@ def test_printed_pages_are_read(support):
     assert np.median(rates) < 0.12, rates  # text of other letters than those drawn gives above 0.7
 
 
+@pytest.mark.slow
 @needs_tesseract
 def test_another_pages_text_does_not_fit():
     generator = PageGenerator(style="printed", supports={"paper": 1.0}, size=[600, 1000])

@@ -83,6 +83,7 @@ def test_a_folder_is_restored_and_mirrored(scans: Path, tmp_path: Path, model: P
     np.testing.assert_allclose(images.read(tmp_path / "out/1.png").astype(int), expected, atol=1)
 
 
+@pytest.mark.slow
 def test_finished_pages_are_left_alone(scans: Path, tmp_path: Path, model: Path) -> None:
     out = tmp_path / "out"
     run(scans, "-o", out, model=model)

@@ -283,6 +283,7 @@ def test_a_checkpoint_restores_as_its_network(checkpoint: Path) -> None:
     assert (restored - image).abs().max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [True, False])
 def test_an_exported_model_restores_the_same(checkpoint: Path, tmp_path: Path, half: bool) -> None:
     folder = tmp_path / "released"
