@@ -39,7 +39,7 @@ def main() -> None:
     run(
         "restore", args.out / "damaged", "-o", restored, "-m", model, "--comparison", "--change-map", "--overwrite"
     )
-    print(f"damaged and restored, side by side: {restored.resolve()}/*.comparison.*")
+    print(f"damaged and restored, in one picture: {restored.resolve()}/*.comparison.*")
 
 
 def draw_samples(folder: Path) -> None:
