@@ -114,6 +114,9 @@ VARIANTS = {
     "PSNR × 3": of("loss.psnr.weight=0.1"),
     "PSNR ÷ 3": of("loss.psnr.weight=0.01"),
     "no SSIM term": of("loss.ssim.weight=0"),
+    "no colour-fit term": of("loss.colour_fit.weight=0"),
+    "colour-fit term × 3": of("loss.colour_fit.weight=0.06"),
+    "no maps": of("model.decoder.maps=false"),
     "+ L1": of("loss.l1.weight=1"),
     "L1 and SSIM": of(NO_PSNR, "loss.l1.weight=1"),
     "L1 alone": of(NO_PSNR, "loss.l1.weight=1", "loss.ssim.weight=0"),
@@ -152,7 +155,12 @@ VARIANTS = {
     "real pages only": of("data.generated_share=0"),
     "half generated pages": of("data.generated_share=0.5"),
     "generated pages only": of("data.generated_share=1", "data.train_dir=null", "data.val_dir=null"),
+    "drawn by page": of("data.manuscript=null"),
+    "no surrounds": of("data.surround=0"),
     "reference damage only": of("degradation=reference"),
+    "presets without wild": of("degradation.weights.wild=0"),
+    "wild and sound pages only": of("degradation.weights={wild: 0.85, none: 0.15}"),
+    "no sound pages": of("degradation.weights.none=0"),
 }
 
 
@@ -236,7 +244,7 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
     damages = [build(config[name], name) for name in ("degradation", "val_degradation")]
     module = build(config.data, "data", seed=options.seed, degradation=damages[0], val_degradation=damages[1])
     module.setup("validate" if preset else "fit")
-    found: dict[str, list[Tensor]] = {"clean": [], "degraded": []}
+    found: dict[str, list[Tensor]] = {part: [] for part in ("clean", "degraded", *([] if preset else ["ink"]))}
     for epoch in count():
         loader = module.val_dataloader() if preset else module.train_dataloader()
         if not preset:
@@ -278,13 +286,12 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
         for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = torch.randint(len(pairs["clean"]), (config.data.batch_size,), generator=drawn)
-        clean, degraded = (pairs[part][chosen].float().div(255) for part in ("clean", "degraded"))
+        pages = {part: pictures[chosen].float().div(255) for part, pictures in pairs.items()}
         with torch.autocast("cpu", torch.bfloat16, enabled=not variant.precise):
-            restored = model(degraded.to(memory_format=layout))
-        restored = restored.float()
-        total = loss(restored, clean)["loss"]
+            prediction = model.predict(pages["degraded"].to(memory_format=layout))
+        total = loss(prediction, pages)["loss"]
         for term, weight in variant.losses.items():
-            total = total + weight * term(restored, clean)
+            total = total + weight * term(prediction.image.float(), pages["clean"])
         optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -309,6 +316,7 @@ def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
             scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))
             scores.setdefault(name + "fit", []).append(psnr_after_colour_fit(pictures, clean))
             scores.setdefault(name + "ssim", []).append(ssim(pictures, clean))
+        scores.setdefault("sound", []).append(psnr(quantize(model(clean).float()), clean))
     return {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
 
 
