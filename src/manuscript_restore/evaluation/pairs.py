@@ -19,7 +19,6 @@ from manuscript_restore.data.datasets import fixed_pair, pick_pages, view_name
 from manuscript_restore.data.manuscripts import compile_pattern, group_of
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.data.views import View
-from manuscript_restore.degradation import DegradationPipeline
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import from_array, to_float
 from manuscript_restore.synthesis import PageGenerator
@@ -108,7 +107,7 @@ class DegradedPages(Task):
         page_name = self.cache.source.name(self.pages[place])
         name = view_name(page_name, number)
         clean, degraded = fixed_pair(page, name, self.view, self.degradation, seed=self.seed)
-        applied = self.degradation.applied() if isinstance(self.degradation, DegradationPipeline) else ()
+        applied: tuple[str, ...] = getattr(self.degradation, "applied", tuple)()
         return Pair(
             name,
             group_of(page_name, self.manuscript),
@@ -216,7 +215,7 @@ class TextPages(Task):
         name = f"generated/{self.seed}/{index}"
         page = self.generator.page(stable_hash("text", self.seed), index)
         clean, degraded = fixed_pair(page.image, name, WholePage(), self.degradation, seed=self.seed)
-        applied = self.degradation.applied() if isinstance(self.degradation, DegradationPipeline) else ()
+        applied: tuple[str, ...] = getattr(self.degradation, "applied", tuple)()
         text = "".join(f"{line.text}\n" for line in page.lines)
         return Pair(name, name, to_float(degraded), clean=to_float(clean), text=text, damage=applied)
 
