@@ -43,6 +43,10 @@ def restore(
     confidence_map: Annotated[
         bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
     ] = False,
+    damage_map: Annotated[
+        bool, typer.Option("--damage-map", help="What the network took for damage; the rest is as it was.")
+    ] = False,
+    ink: Annotated[bool, typer.Option("--ink", help="A bilevel mask of the ink: TIFF, CCITT group 4.")] = False,
     comparison: Annotated[
         bool, typer.Option("--comparison", help="Before, after and change in one picture.")
     ] = False,
@@ -68,7 +72,13 @@ def restore(
     """
     try:
         suffix = _suffix(format)
-        maps = {"change": change_map, "confidence": confidence_map, "comparison": comparison}
+        maps = {
+            "change": change_map,
+            "confidence": confidence_map,
+            "damage": damage_map,
+            "ink": ink,
+            "comparison": comparison,
+        }
         # Here, so that --help does not wait for PyTorch.
         from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
@@ -146,7 +156,13 @@ class PageProgress:
         counts = Counter(outcome.status for outcome in outcomes)
         seconds = time.perf_counter() - self._started
         megapixels = sum(outcome.num_pixels for outcome in outcomes) / 1e6
-        words = {"restored": "restored", "skipped": "there already", "flagged": "flagged", "failed": "failed"}
+        words = {
+            "restored": "restored",
+            "sound": "sound (left as is)",
+            "skipped": "there already",
+            "flagged": "flagged",
+            "failed": "failed",
+        }
         said = ", ".join(f"{counts[status]} {words[status]}" for status in words if counts[status])
         if self._left_out:
             from manuscript_restore.archive import kinds
