@@ -236,7 +236,7 @@ def pairs_of(options: argparse.Namespace, variant: Variant, preset: str = "") ->
     damages = [build(config[name], name) for name in ("degradation", "val_degradation")]
     module = build(config.data, "data", seed=options.seed, degradation=damages[0], val_degradation=damages[1])
     module.setup("validate" if preset else "fit")
-    found: dict[str, list[Tensor]] = {"clean": [], "degraded": []}
+    found: dict[str, list[Tensor]] = {part: [] for part in ("clean", "degraded", *([] if preset else ["ink"]))}
     for epoch in count():
         loader = module.val_dataloader() if preset else module.train_dataloader()
         if not preset:
@@ -278,13 +278,12 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
         for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = torch.randint(len(pairs["clean"]), (config.data.batch_size,), generator=drawn)
-        clean, degraded = (pairs[part][chosen].float().div(255) for part in ("clean", "degraded"))
+        pages = {part: pictures[chosen].float().div(255) for part, pictures in pairs.items()}
         with torch.autocast("cpu", torch.bfloat16, enabled=not variant.precise):
-            restored = model(degraded.to(memory_format=layout))
-        restored = restored.float()
-        total = loss(restored, clean)["loss"]
+            prediction = model.predict(pages["degraded"].to(memory_format=layout))
+        total = loss(prediction, pages)["loss"]
         for term, weight in variant.losses.items():
-            total = total + weight * term(restored, clean)
+            total = total + weight * term(prediction.image.float(), pages["clean"])
         optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

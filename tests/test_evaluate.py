@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from manuscript_restore.evaluation.pairs import group_of
+from manuscript_restore.data.manuscripts import compile_pattern, group_of
 from manuscript_restore.evaluation.statistics import Row, bootstrap, by_damage, summarise
 from manuscript_restore.images import to_float, write
 from manuscript_restore.metrics import psnr
@@ -279,8 +279,6 @@ def test_rows_are_grouped_by_damage_and_nans_left_out():
 
 
 def test_manuscripts_by_name():
-    from manuscript_restore.evaluation.pairs import compile_pattern
-
     pattern = compile_pattern(r"^(.+)_[^_]+$")
     assert group_of("la_7499_3.jpg", pattern) == "la_7499"
     assert group_of("single.jpg", pattern) == "single.jpg"

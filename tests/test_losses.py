@@ -11,8 +11,11 @@ from torchvision.models import vgg16
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.metrics import RestorationMetrics, psnr, ssim
+from manuscript_restore.metrics.pictures import fit_colours
+from manuscript_restore.models.network import Prediction
 from manuscript_restore.synthesis import generate_page
 from manuscript_restore.training.losses import CombinedLoss, PerceptualLoss
+from manuscript_restore.training.truth import damage_of
 
 LITE0 = {"weight": 0.1, "network": "efficientnet_lite0"}
 
@@ -23,6 +26,11 @@ def combined(l1=1.0, ssim=0.1, perceptual=0.1, **options) -> CombinedLoss:
         ssim={"weight": ssim},
         perceptual={"weight": perceptual, "network": "efficientnet_lite0", **options},
     )
+
+
+def score(loss: CombinedLoss, restored: torch.Tensor, clean: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The terms of a picture without maps."""
+    return loss(Prediction(restored), {"degraded": restored, "clean": clean})
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +49,13 @@ def test_psnr_term_is_the_mean_of_scikit_images(pair):
     expected = np.mean(  # in decibels of the error with its floor, 1e-4
         [10 * math.log10(mean_squared_error(c.numpy(), r.numpy()) + 1e-4) for r, c in zip(*pair, strict=True)]
     )
-    terms = loss(restored, clean)
+    terms = score(loss, restored, clean)
     assert float(terms["psnr"]) == pytest.approx(expected, abs=1e-3)
     assert float(terms["loss"]) == pytest.approx(expected / 2, abs=1e-3)
-    noisy = 10 ** (float(loss(restored[1:], clean[1:])["psnr"]) / 10) - 1e-4
+    noisy = 10 ** (float(score(loss, restored[1:], clean[1:])["psnr"]) / 10) - 1e-4
     page = peak_signal_noise_ratio(clean[1].numpy(), restored[1].numpy(), data_range=1.0)
     assert -10 * math.log10(noisy) == pytest.approx(page, abs=1e-3)
-    assert float(loss(clean, clean)["psnr"]) == pytest.approx(-40)
+    assert float(score(loss, clean, clean)["psnr"]) == pytest.approx(-40)
 
 
 def test_metrics_equal_scikit_image(pair):
@@ -98,7 +106,7 @@ def test_small_images_have_an_ssim():
 
 
 def test_loss_is_the_weighted_sum(pair):
-    terms = combined(l1=0.7, ssim=0.3, perceptual=0.2)(*pair)
+    terms = score(combined(l1=0.7, ssim=0.3, perceptual=0.2), *pair)
     expected = 0.7 * terms["l1"] + 0.3 * terms["ssim"] + 0.2 * terms["perceptual"]
     torch.testing.assert_close(terms["loss"], expected)
     torch.testing.assert_close(terms["l1"], (pair[0] - pair[1]).abs().mean())
@@ -107,11 +115,11 @@ def test_loss_is_the_weighted_sum(pair):
 
 def test_weight_zero_is_not_computed(pair):
     loss = combined(ssim=0, perceptual=0, network="vgg16")  # would refuse to run without weights
-    assert set(loss(*pair)) == {"l1", "loss"}
+    assert set(score(loss, *pair)) == {"l1", "loss"}
 
 
 def test_loss_of_identical_pages_is_zero(pair):
-    assert combined()(pair[1], pair[1])["loss"].item() == pytest.approx(0, abs=1e-6)
+    assert score(combined(), pair[1], pair[1])["loss"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_perceptual_rises_with_noise_and_has_a_gradient(pair):
@@ -134,9 +142,9 @@ def test_frozen_network_stays_out_of_the_checkpoint():
 
 
 def test_bf16_autocast_does_not_reach_the_loss(pair):
-    expected = combined()(*pair)["loss"]
+    expected = score(combined(), *pair)["loss"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        torch.testing.assert_close(combined()(*pair)["loss"], expected)
+        torch.testing.assert_close(score(combined(), *pair)["loss"], expected)
 
 
 def test_vgg16_never_runs_on_random_weights(tmp_path, monkeypatch):
@@ -175,3 +183,58 @@ def test_wrong_vgg_file(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="not a state dict of torchvision's vgg16"):
         combined(network="vgg16", weights=str(tmp_path / "other.pth"))
+
+
+def test_colour_fit_term_is_scikit_images_psnr_after_numpys_fit(pair):
+    restored, clean = (pages[1] for pages in pair)
+    none = {"weight": 0}
+    loss = CombinedLoss(l1=none, ssim=none, perceptual=none, colour_fit={"weight": 1.0})
+    source = np.column_stack([restored.flatten(1).numpy().T, np.ones(restored[0].numel())])
+    target = clean.flatten(1).numpy().T
+    solution, *_ = np.linalg.lstsq(source, target, rcond=None)
+    expected = 10 * math.log10(mean_squared_error(target, source @ solution) + 1e-4)
+    term = score(loss, restored[None].requires_grad_(), clean[None])["colour_fit"]
+    assert term.item() == pytest.approx(expected, abs=1e-3)
+    tinted = 0.6 * restored + torch.tensor([0.1, 0.05, 0.0])[:, None, None]
+    assert score(loss, tinted[None], clean[None])["colour_fit"].item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_gradient_of_the_colour_fit_is_that_of_the_error_at_the_best_fit(pair):
+    restored, clean = (pages[1:, :, :24, :24].double() for pages in pair)
+    restored.requires_grad_()
+    fitted = fit_colours(restored, clean, clamp=False)
+    (gradient,) = torch.autograd.grad((fitted - clean).square().sum(), restored)
+    step = torch.randn(restored.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1e-5
+    errors = [(fit_colours(restored + s * step, clean, clamp=False) - clean).square().sum() for s in (1, -1)]
+    assert (gradient * step).sum().item() == pytest.approx((errors[0] - errors[1]).item() / 2, rel=1e-4)
+
+
+def test_maps_are_scored_by_cross_entropy(pair):
+    _, clean = pair
+    none = {"weight": 0}
+    loss = CombinedLoss(
+        l1={"weight": 1.0}, ssim=none, perceptual=none, damage={"weight": 1.0}, ink={"weight": 1.0}
+    )
+    damaged = clean.clone()
+    damaged[:, :, 40:60, 40:60] *= 0.5
+    ink = (clean.mean(dim=1, keepdim=True) < 0.4).float()
+    half = torch.full_like(ink, 0.5)
+    terms = loss(Prediction(damaged, half, half), {"degraded": damaged, "clean": clean, "ink": ink})
+    assert terms["damage"].item() == pytest.approx(math.log(2), rel=1e-5)
+    assert terms["ink"].item() == pytest.approx(math.log(2), rel=1e-5)
+    right = Prediction(damaged, damage_of(damaged, clean), ink)
+    terms = loss(right, {"degraded": damaged, "clean": clean, "ink": ink})
+    assert terms["ink"].item() < 0.01
+    assert terms["damage"].item() < 0.1
+    unknown = loss(Prediction(damaged), {"degraded": damaged, "clean": clean})
+    assert not {"damage", "ink"} & unknown.keys()
+
+
+def test_damage_is_where_a_reader_sees_a_change(pair):
+    _, clean = pair
+    damaged = clean.clone()
+    damaged[:, :, 40:60, 40:60] = (clean[:, :, 40:60, 40:60] - 20 / 255).clamp(0, 1)
+    truth = damage_of(damaged, clean)
+    assert torch.equal(truth[:, :, 45:55, 45:55], torch.ones(2, 1, 10, 10))
+    assert truth[:, :, :30].max() == 0
+    assert damage_of((clean + 0.9 / 255).clamp(0, 1), clean).max() == 0

@@ -145,6 +145,8 @@ def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
         source.set_image_size(network.image_size)
     weights = source.state_dict()
     own = network.state_dict()
+    if network.has_maps and not source.has_maps:  # weights of before there were maps: those begin anew
+        weights = {name: value for name, value in own.items() if ".to_maps." in name} | weights
     wrong = [
         name
         for name in own | weights

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from manuscript_restore.data.cache import PageCache
+from manuscript_restore.data.ink import find_ink, split_ink
 from manuscript_restore.data.sources import PageSource, stable_hash
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
@@ -26,7 +27,8 @@ class TrainingPages(Dataset[dict[str, Any]]):
     """Augmented clean pages, each with the seed of its damage.
 
     An item is a pure function of (seed, epoch, index): neither workers nor the order of access matter. It
-    holds ``clean``, uint8 (3, S, S), and ``seed``, int in [0, 2**63).
+    holds ``clean``, uint8 (3, S, S), ``ink``, uint8 (1, S, S), 255 where there is ink, and ``seed``, int in
+    [0, 2**63).
 
     Args:
         pages: The pages.
@@ -53,8 +55,10 @@ class TrainingPages(Dataset[dict[str, Any]]):
         for slot in range(index, index + len(self.pages)):
             page = self.pages.read(self.pages.source.at(epoch, slot % len(self.pages)))
             if page is not None:
-                clean = from_array(self.view.train(page, key))
-                return {"clean": clean, "seed": stable_hash("damage", *key)}
+                clean, ink = split_ink(self.view.train(page, key))
+                ink = find_ink(clean) if ink is None else ink
+                pictures = {"clean": from_array(clean), "ink": from_array(ink[..., None])}
+                return {**pictures, "seed": stable_hash("damage", *key)}
         raise UserError("none of the training pages can be read; see the warnings")
 
     def _make_ahead(self, epoch: int, index: int) -> None:
@@ -175,7 +179,8 @@ def fixed_pair(
         degradation: Called as ``degradation(clean, seed=int)``, (1, 3, H, W) in [0, 1] on the CPU.
         seed: Another seed, another view and damage.
     """
-    clean = from_array(view.fixed(page, (stable_hash("view", seed, name),)))
+    picture, _ = split_ink(view.fixed(page, (stable_hash("view", seed, name),)))
+    clean = from_array(picture)
     degraded = clean
     for attempt in range(1 + REDRAWS):
         key = (name, attempt) if attempt else (name,)

@@ -10,9 +10,11 @@ from torch.utils.data import DataLoader
 
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
+from manuscript_restore.data.manuscripts import ByManuscript, compile_pattern
 from manuscript_restore.data.sampler import EpochSampler
 from manuscript_restore.data.sources import Generator, PageSource, check_readable, warn_of_shared_pages
 from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
+from manuscript_restore.data.surround import lay_surround
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.data.workers import collate, init_worker
 from manuscript_restore.errors import UserError, check_keys
@@ -22,7 +24,7 @@ Batch = dict[str, Any]
 
 
 class PagesDataModule(L.LightningDataModule):
-    """Batches of ``degraded`` and ``clean``, float (B, 3, S, S) in [0, 1].
+    """Batches of ``degraded`` and ``clean``, float (B, 3, S, S) in [0, 1]; in training ``ink`` too, (B, 1, S, S).
 
     Training damage is drawn anew for every batch, on the batch's device; validation and test pages have one
     damage each, for good.
@@ -40,6 +42,9 @@ class PagesDataModule(L.LightningDataModule):
         num_generated: Generated pages of each split; of those that train, the number in use at a time.
         fresh_pages: Generated pages that each epoch exchanges for new ones; 0: the same for good.
         val_fraction: Part of ``train_dir`` that validates when ``val_dir`` is None.
+        manuscript: Regular expression; its first group, searched in a page's name, names the manuscript: training
+            then draws manuscripts, and of each its pages in turn. None: it draws pages.
+        surround: Share of the training views that show an edge of the page and what lies beyond it.
         view: ``"resize"`` (the whole page) or ``"crop"`` (a square at the scan's resolution).
         image_size: S.
         augment: Fields of `Augment`.
@@ -72,6 +77,8 @@ class PagesDataModule(L.LightningDataModule):
         num_generated: dict[str, int] | None = None,
         fresh_pages: int = 0,
         val_fraction: float = 0.1,
+        manuscript: str | None = None,
+        surround: float = 0.0,
         view: str = "resize",
         image_size: int = 256,
         augment: dict[str, Any] | None = None,
@@ -95,6 +102,8 @@ class PagesDataModule(L.LightningDataModule):
         check_number("val_views_per_page", val_views_per_page, at_least=1)
         check_number("num_workers", num_workers, at_least=0)
         check_number("cache_gb", cache_gb, at_least=0, fraction=True)
+        if isinstance(surround, bool) or not isinstance(surround, int | float) or not 0 <= surround <= 1:
+            raise UserError(f"data.surround={surround}: must be between 0 and 1")
         if max_val_pages is not None:
             check_number("max_val_pages", max_val_pages, at_least=1)
         if generator is not None and not hasattr(generator, "page"):
@@ -116,6 +125,8 @@ class PagesDataModule(L.LightningDataModule):
             seed=seed,
             val_seed=val_seed,
         )
+        self.manuscript = compile_pattern(manuscript, key="data.manuscript")
+        self.surround = surround
         self.max_val_pages = max_val_pages
         self.batch_size, self.val_batch_size, self.num_workers = batch_size, val_batch_size, num_workers
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
@@ -185,9 +196,11 @@ class PagesDataModule(L.LightningDataModule):
         clean = to_float(batch["clean"])
         if "degraded" in batch:
             return {**batch, "clean": clean, "degraded": to_float(batch["degraded"])}
+        ink = to_float(batch["ink"])
         with torch.no_grad():
             degraded: Tensor = self.degradation(clean, seed=batch["seed"])
-        return {"clean": clean, "degraded": degraded}
+        lay_surround(degraded, clean, ink, p=self.surround, seed=batch["seed"])
+        return {"clean": clean, "degraded": degraded, "ink": ink}
 
     @property
     def has_test_pages(self) -> bool:
@@ -203,8 +216,9 @@ class PagesDataModule(L.LightningDataModule):
         return self._train is not None if split == "train" else split in self._pairs
 
     def _training_pages(self, sources: dict[str, PageSource]) -> TrainingPages | MixedPages:
-        real = sources.get("real")
-        self._real_training_source = real
+        real = self._real_training_source = sources.get("real")
+        if real is not None and self.manuscript:
+            sources = {**sources, "real": ByManuscript(real, self.manuscript)}
         options: dict[str, Any] = {"max_gb": self.cache_gb / len(sources), "folder": self.cache_dir}
         caches = {kind: self._cache(source, **options) for kind, source in sources.items()}
         # Stops at the first readable page.

@@ -103,7 +103,7 @@ class FolderSource(PageSource):
 
 
 class Drawn(Protocol):
-    """A drawn page."""
+    """A drawn page. It may have ``ink`` as well, bool (H, W)."""
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -163,11 +163,13 @@ class GeneratedSource(PageSource):
 
     def key(self, index: int) -> str:
         """Name, and the generator's settings."""
-        return f"{self.name(index)}\0{self.generator.tag}"
+        return f"{self.name(index)}\0{self.generator.tag}\0ink"
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the page."""
-        return self.generator.page(self.seed, self.first + index).image
+        """Draw the page; of a generator that knows the ink, uint8 (H, W, 4) with the ink (255) last."""
+        page = self.generator.page(self.seed, self.first + index)
+        ink = getattr(page, "ink", None)
+        return page.image if ink is None else np.dstack([page.image, np.uint8(255) * ink])
 
 
 class Subset(PageSource):

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from manuscript_restore.data.ink import split_ink
 from manuscript_restore.errors import UserError
 
 Page = NDArray[np.uint8]
@@ -62,7 +63,7 @@ class Augment:
 
 
 class View:
-    """Turns a page into a picture, uint8 (S, S, 3).
+    """Turns a page into a picture, uint8 (S, S, 3); of a page with its ink as a fourth channel, (S, S, 4).
 
     Args:
         mode: ``"resize"``: the whole page, squeezed; ``"crop"``: a square of it at its own resolution,
@@ -96,8 +97,12 @@ class View:
         if self.mode == "crop":
             window = max(1, round(self.size / rng.uniform(self.scale_low, self.scale_high)))
             page = _resize(_crop(page, window, rng), self.size)
-        augmented: Page = self.compose(image=np.array(page))["image"]
-        return augmented
+        colours, ink = split_ink(page)
+        if ink is None:
+            augmented: Page = self.compose(image=np.array(colours))["image"]
+            return augmented
+        both = self.compose(image=np.array(colours), mask=np.array(ink))
+        return np.dstack([both["image"], both["mask"]])
 
     def fixed(self, page: Page, key: Sequence[int]) -> Page:
         """Picture of a prepared page without augmentation; the key alone places a crop."""

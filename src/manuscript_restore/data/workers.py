@@ -41,7 +41,8 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     # default_collate stacks into a worker's shared memory. Where that is full it raises here; what is moved there
     # by the queue, later, is lost without a word, and the training waits for it for ever.
     # The batch's damage has the seed of its first page: a plain number, which no device has to be asked for.
-    return {"clean": default_collate([item["clean"] for item in items]), "seed": items[0]["seed"]}
+    pictures = {part: default_collate([item[part] for item in items]) for part in ("clean", "ink")}
+    return {**pictures, "seed": items[0]["seed"]}
 
 
 def init_worker(worker: int) -> None:  # noqa: ARG001

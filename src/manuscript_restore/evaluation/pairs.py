@@ -3,7 +3,6 @@
 A task is an indexed collection: a pair is made when it is asked for, always the same, and never kept.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from manuscript_restore import images
 from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import fixed_pair, pick_pages, view_name
+from manuscript_restore.data.manuscripts import compile_pattern, group_of
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.data.views import View
 from manuscript_restore.degradation import DegradationPipeline
@@ -219,29 +219,6 @@ class TextPages(Task):
         applied = self.degradation.applied() if isinstance(self.degradation, DegradationPipeline) else ()
         text = "".join(f"{line.text}\n" for line in page.lines)
         return Pair(name, name, to_float(degraded), clean=to_float(clean), text=text, damage=applied)
-
-
-def compile_pattern(pattern: str | None) -> re.Pattern[str] | None:
-    """The regular expression that finds the manuscript in a page's name.
-
-    Raises:
-        UserError: It is none, or has no group.
-    """
-    if pattern is None:
-        return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"manuscript={pattern}: not a regular expression ({error})") from error
-    if not compiled.groups:
-        raise UserError(f"manuscript={pattern}: needs a group that names the manuscript, e.g. '^(.+)_'")
-    return compiled
-
-
-def group_of(name: str, pattern: re.Pattern[str] | None) -> str:
-    """The manuscript that a page belongs to; the page itself where nothing is known of manuscripts."""
-    found = pattern.search(name) if pattern else None
-    return found.group(1) if found else name
 
 
 def _by_stem(folder: str | None, ending: str, key: str) -> dict[str, Path]:

@@ -73,13 +73,24 @@ def psnr_after_colour_fit(restored: Tensor, clean: Tensor) -> Tensor:
     return psnr(fit_colours(restored, clean), clean)
 
 
-def fit_colours(restored: Tensor, clean: Tensor) -> Tensor:
-    """Map each picture's colours by the 3×4 matrix of least squares, then clamp to [0, 1]."""
+def fit_colours(restored: Tensor, clean: Tensor, *, clamp: bool = True) -> Tensor:
+    """Map each picture's colours by the 3×4 matrix of least squares, then clamp to [0, 1].
+
+    Without the clamp the gradient with respect to ``restored`` is that of the best map, held fixed: at a minimum
+    its own change does not count.
+    """
+    matrix, centre, goal = _colour_map(restored, clean)
+    fitted = torch.einsum("bchw,bcd->bdhw", restored - centre, matrix) + goal
+    return fitted.clamp(0, 1) if clamp else fitted
+
+
+@torch.no_grad()
+def _colour_map(restored: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Map of least squares, (B, 3, 3), of the departure from the mean; the means of both, (B, 3, 1, 1) each."""
     source = restored.flatten(2).transpose(1, 2).double()  # (b, 3, h, w) -> (b, n, 3)
     target = clean.flatten(2).transpose(1, 2).double()
     centre, goal = source.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
     centred = source - centre
     matrix = torch.linalg.pinv(centred.mT @ centred, hermitian=True) @ (centred.mT @ (target - goal))
-    fitted: Tensor = (centred @ matrix + goal).transpose(1, 2).reshape(restored.shape)
-    clamped: Tensor = fitted.clamp(0, 1).to(restored.dtype)
-    return clamped
+    means = (mean.transpose(1, 2)[..., None].to(restored.dtype) for mean in (centre, goal))
+    return (matrix.to(restored.dtype), *means)

@@ -2,6 +2,7 @@
 
 Every decoder is called as ``decoder(images, features)`` with images (B, 3, H, W) in [0, 1] and feature maps
 (B, dim, H / patch, W / patch), and returns (B, 3, H, W), unbounded. ``num_features`` says how many maps it wants.
+A decoder with ``maps`` returns (B, 5, H, W): the logits of damage and of ink as well (`models.network`).
 """
 
 from collections.abc import Sequence
@@ -66,6 +67,27 @@ class Upsample(nn.Module):
         return merged
 
 
+class Maps(nn.Module):
+    """Logits of the damage, from features at a quarter of the page's size, and of the ink, from full-size ones.
+
+    Damage has no fine outlines, and a coarse map costs next to nothing. It starts as "all is damaged", so that a
+    network whose colours are trained already goes on from there.
+    """
+
+    def __init__(self, quarter: int, full: int) -> None:
+        super().__init__()
+        self.damage = nn.Sequential(ResidualBlock(quarter), nn.Conv2d(quarter, 1, 1))
+        self.ink = nn.Conv2d(full, 1, 3, padding=1)
+        last = self.damage[-1]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.constant_(last.bias, 3.0)  # type: ignore[arg-type]
+
+    def forward(self, quarter: Tensor, full: Tensor) -> Tensor:
+        """(B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
+        damage = F.interpolate(self.damage(quarter), full.shape[-2:], mode="bilinear")
+        return torch.cat([damage, self.ink(full)], dim=1)
+
+
 class ProgressiveDecoder(nn.Module):
     """Upsampling step by step, with a skip from a light convolutional pyramid of the page at every scale.
 
@@ -83,6 +105,7 @@ class ProgressiveDecoder(nn.Module):
         num_features: Number of encoder depths that are merged.
         widths: Channels at scales 1/1, 1/2, 1/4, 1/8 and in the merged ViT features.
         num_blocks: Residual blocks per scale, in the pyramid and in the decoder each.
+        maps: Give the damage, judged at 1/4, and the ink, at 1/1, as well.
     """
 
     def __init__(
@@ -93,6 +116,7 @@ class ProgressiveDecoder(nn.Module):
         num_features: int = 4,
         widths: Sequence[int] = (16, 32, 48, 64, 128),
         num_blocks: int = 1,
+        maps: bool = False,
     ) -> None:
         super().__init__()
         if patch_size % 8:
@@ -120,6 +144,7 @@ class ProgressiveDecoder(nn.Module):
         for layer in (self.to_residual, self.to_colour):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.to_maps = Maps(quarter, 2 * full) if maps else None
 
     def forward(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Decode all feature maps; see the module's docstring for shapes."""
@@ -131,11 +156,12 @@ class ProgressiveDecoder(nn.Module):
 
         x = self.merge_depths(torch.cat(list(features), dim=1))
         x = self.up_eighth(x, eighth)
-        x = self.up_quarter(x, quarter)
-        x = self.up_half(x, half)
-        residual = self.to_residual(torch.cat([self.up_full(x), full], dim=1))
+        context = self.up_quarter(x, quarter)
+        x = self.up_half(context, half)
+        strokes = torch.cat([self.up_full(x), full], dim=1)
+        residual = self.to_residual(strokes)
 
         colour = self.to_colour(features[-1].mean(dim=(2, 3)))  # (b, 6)
         gain, offset = colour.view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
         restored: Tensor = images * (1 + gain) + offset + residual
-        return restored
+        return restored if self.to_maps is None else torch.cat([restored, self.to_maps(context, strokes)], dim=1)

@@ -1,17 +1,40 @@
 """The base class of restoration networks: any page size in, the same size and [0, 1] out."""
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.models.colour_head import ColourHead
 
+CERTAIN = 0.1
+"""Probability of damage up to which a place counts as sound; of soundness, up to which as damaged."""
+
+
+class Prediction(NamedTuple):
+    """What a network makes of a page.
+
+    Args:
+        image: The restored page, (B, 3, H, W) in [0, 1]: the very page where ``damage`` is 0.
+        damage: How surely the page is visibly damaged about each pixel, (B, 1, H, W) in [0, 1]; None: of a
+            network that does not say. While training, the plain probability; else 0 and 1 where it is `CERTAIN`.
+        ink: Probability of ink, (B, 1, H, W); None: of a network that does not say.
+    """
+
+    image: Tensor
+    damage: Tensor | None = None
+    ink: Tensor | None = None
+
 
 class RestorationNetwork(nn.Module):
     """Maps (B, 3, H, W) in [0, 1] to the same shape and range, for any H and W ≥ 1.
 
-    Padding, cropping and clamping live here, so that training, evaluation and restoration cannot disagree. A
-    subclass implements `restore`.
+    Padding, cropping, clamping and the gate of the damage map live here, so that training, evaluation and
+    restoration cannot disagree. A subclass implements `restore`.
+
+    With p the probability of damage, ``page + p · (restored − page)`` is the expected clean page, if ``restored``
+    is what is expected of a damaged one; and what is surely sound stays as it is, to the bit.
 
     Args:
         multiple: Sides that `restore` takes, in pixels.
@@ -30,14 +53,36 @@ class RestorationNetwork(nn.Module):
         self.image_size = image_size
 
     def restore(self, padded: Tensor) -> Tensor:
-        """Restore (B, 3, H, W), H and W multiples of ``multiple``, near [0, 1]; the result is unbounded."""
+        """Restore (B, 3, H, W), H and W multiples of ``multiple``, near [0, 1].
+
+        Returns:
+            (B, 3, H, W), unbounded; or (B, 5, H, W), with the logits of damage and ink.
+        """
         raise NotImplementedError
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether it says where there is damage and ink."""
+        return False
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch of pages or crops; the output is clamped to [0, 1]."""
+        return self.predict(degraded).image
+
+    def predict(self, degraded: Tensor) -> Prediction:
+        """Restore a batch, (B, 3, H, W) in [0, 1], and say where there is damage and ink."""
         height, width = degraded.shape[-2:]
         corrected = self.colour(_pad_to_multiple(degraded, self.multiple))
-        restored = self.restore(corrected)[..., :height, :width]
+        raw = self.restore(corrected)[..., :height, :width]
+        restored = raw[:, :3]
+        if raw.shape[1] == 3:
+            return Prediction(self._clamp(restored))
+        probability, ink = raw[:, 3:].float().sigmoid().chunk(2, dim=1)
+        damage = ((probability - CERTAIN) / (1 - 2 * CERTAIN)).clamp(0, 1)
+        gated = degraded + damage * (restored - degraded)
+        return Prediction(self._clamp(gated), probability if self.training else damage, ink)
+
+    def _clamp(self, restored: Tensor) -> Tensor:
         clamped = restored.clamp(0, 1)
         if self.training:  # a plain clamp has no gradient outside [0, 1]: such pixels would never come back
             return restored + (clamped - restored).detach()

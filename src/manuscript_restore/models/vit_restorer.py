@@ -66,6 +66,11 @@ class ViTRestorer(RestorationNetwork):
         super().set_image_size(image_size)
         self.encoder.vit.set_input_size(img_size=(image_size, image_size))
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether its decoder says where there is damage and ink."""
+        return getattr(self.decoder, "to_maps", None) is not None
+
     def restore(self, padded: Tensor) -> Tensor:
         """Encode and decode."""
         restored: Tensor = self.decoder(padded, self.encoder(padded))

@@ -1,4 +1,4 @@
-"""The training loss: L1 + perceptual + (1 − SSIM) − PSNR, each with its weight."""
+"""The training loss: L1 + perceptual + (1 − SSIM) − PSNR, and cross entropy of the maps, each with its weight."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.metrics import ssim
+from manuscript_restore.metrics.pictures import fit_colours
+from manuscript_restore.models.network import Prediction
 from manuscript_restore.training.perceptual import IMAGENET_MEAN, IMAGENET_STD, build_features
+from manuscript_restore.training.truth import damage_of
+
+NONE: Mapping[str, Any] = {"weight": 0}
 
 PSNR_FLOOR = 1e-4
 """Squared error of 40 dB."""
@@ -57,11 +62,13 @@ class PerceptualLoss(nn.Module):
 
 class CombinedLoss(nn.Module):
     """``l1.weight`` · L1 + ``perceptual.weight`` · perceptual + ``ssim.weight`` · (1 − SSIM)
-    − ``psnr.weight`` · PSNR.
+    − ``psnr.weight`` · PSNR − ``colour_fit.weight`` · PSNR after a colour fit
+    + ``damage.weight`` and ``ink.weight`` · cross entropy of the network's maps.
 
     A term of weight zero is not computed, and its network is not built. PSNR is the mean over the pictures, in dB,
     flattened towards 40 dB: it makes the last small error of a page that is nearly right as worth mending as a
-    large one of a bad page.
+    large one of a bad page. The colour fit is that of `metrics.psnr_after_colour_fit`: it judges strokes and
+    stains where the page's tone cannot be known. The truth of the damage map is `damage_of`.
 
     Source: of the PSNR term, Chen et al. 2021 (HINet).
 
@@ -70,6 +77,9 @@ class CombinedLoss(nn.Module):
         ssim: ``{"weight": float}``.
         perceptual: ``{"weight": float, "network": str, ...}``; see `PerceptualLoss`.
         psnr: ``{"weight": float}``.
+        colour_fit: ``{"weight": float}``.
+        damage: ``{"weight": float}``; nothing for a network without maps.
+        ink: ``{"weight": float}``; nothing for such a network, and for pages whose ink is not known.
     """
 
     def __init__(
@@ -78,26 +88,30 @@ class CombinedLoss(nn.Module):
         l1: Mapping[str, Any],
         ssim: Mapping[str, Any],
         perceptual: Mapping[str, Any],
-        psnr: Mapping[str, Any] = {"weight": 0},  # read only; runs of older configs have none
+        psnr: Mapping[str, Any] = NONE,  # runs of older configs have none of these
+        colour_fit: Mapping[str, Any] = NONE,
+        damage: Mapping[str, Any] = NONE,
+        ink: Mapping[str, Any] = NONE,
     ) -> None:
         super().__init__()
-        sections = {"l1": dict(l1), "ssim": dict(ssim), "perceptual": dict(perceptual), "psnr": dict(psnr)}
+        pictures = {"l1": l1, "ssim": ssim, "perceptual": perceptual, "psnr": psnr, "colour_fit": colour_fit}
+        sections = {name: dict(section) for name, section in {**pictures, "damage": damage, "ink": ink}.items()}
         self.weights = {name: _weight(name, section) for name, section in sections.items()}
-        if not any(self.weights.values()):
-            raise UserError("loss: all weights are 0; give at least one of l1, ssim, perceptual and psnr a weight")
-        for name in ("l1", "ssim", "psnr"):
+        if not any(self.weights[name] for name in pictures):
+            raise UserError(f"loss: no term of the picture has a weight; give one of {', '.join(pictures)} one")
+        for name in sections.keys() - {"perceptual"}:
             check_keys(_no_options, sections[name], f"loss.{name}")
         self.perceptual = PerceptualLoss(**sections["perceptual"]) if self.weights["perceptual"] else None
 
-    def forward(self, restored: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """Scalar terms, unweighted, under their names (``psnr`` negative), and their weighted sum under ``loss``.
+    def forward(self, prediction: Prediction, pages: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Scalar terms, unweighted, under their names (PSNRs negative), and their weighted sum under ``loss``.
 
         Args:
-            restored: (B, 3, H, W) in [0, 1].
-            clean: The target, same shape and range.
+            prediction: What the network makes of ``pages["degraded"]``.
+            pages: ``degraded`` and ``clean``, (B, 3, H, W) in [0, 1]; ``ink``, (B, 1, H, W), where it is known.
         """
-        with torch.autocast(restored.device.type, enabled=False):  # SSIM loses its digits in bf16
-            restored, clean = restored.float(), clean.float()
+        with torch.autocast(prediction.image.device.type, enabled=False):  # SSIM loses its digits in bf16
+            restored, clean = prediction.image.float(), pages["clean"].float()
             terms: dict[str, Tensor] = {}
             if self.weights["l1"]:
                 terms["l1"] = F.l1_loss(restored, clean)
@@ -106,10 +120,25 @@ class CombinedLoss(nn.Module):
             if self.perceptual is not None:
                 terms["perceptual"] = self.perceptual(restored, clean)
             if self.weights["psnr"]:
-                errors = (restored - clean).square().mean(dim=(1, 2, 3))  # (b,)
-                terms["psnr"] = 10 * torch.log10(errors + PSNR_FLOOR).mean()
+                terms["psnr"] = _minus_psnr(restored, clean)
+            if self.weights["colour_fit"]:
+                terms["colour_fit"] = _minus_psnr(fit_colours(restored, clean, clamp=False), clean)
+            if self.weights["damage"] and prediction.damage is not None:
+                terms["damage"] = _cross_entropy(prediction.damage, damage_of(pages["degraded"], pages["clean"]))
+            if self.weights["ink"] and prediction.ink is not None and "ink" in pages:
+                terms["ink"] = _cross_entropy(prediction.ink, pages["ink"])
             total = sum((self.weights[name] * term for name, term in terms.items()), restored.new_zeros(()))
         return {**terms, "loss": total}
+
+
+def _minus_psnr(restored: Tensor, clean: Tensor) -> Tensor:
+    errors = (restored - clean).square().mean(dim=(1, 2, 3))  # (b,)
+    return 10 * torch.log10(errors + PSNR_FLOOR).mean()
+
+
+def _cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
+    # Not below a thousandth: there is noise in the truth, and one pixel must not outweigh a page.
+    return F.binary_cross_entropy(probability.float().clamp(1e-3, 1 - 1e-3), truth.float())
 
 
 def _no_options() -> None:

@@ -25,8 +25,8 @@ Batch = Mapping[str, Any]
 class RestorationModule(L.LightningModule):
     """Learns degraded → clean.
 
-    A batch holds ``degraded`` and ``clean``, both (B, 3, H, W) in [0, 1]. Validation and test score pictures
-    rounded to 8 bits, as a file would hold them, and the degraded input beside them.
+    A batch holds ``degraded`` and ``clean``, both (B, 3, H, W) in [0, 1], and in training ``ink``, (B, 1, H, W).
+    Validation and test score pictures rounded to 8 bits, as a file would hold them, and the degraded input.
 
     Args:
         model: As `build_model` takes it.
@@ -73,12 +73,12 @@ class RestorationModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; every term of the loss is logged."""
-        restored = self(batch["degraded"])
-        terms = self.loss(restored, batch["clean"])
+        prediction = self.model.predict(batch["degraded"])
+        terms = self.loss(prediction, batch)
         self.log_dict(_named("train", terms))
         self.log("loss", terms["loss"], prog_bar=True, logger=False)
         if batch_idx % self.hparams["train_metrics_every"] == 0:
-            self.train_metrics(restored.detach().float(), batch["clean"])
+            self.train_metrics(prediction.image.detach().float(), batch["clean"])
             self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         loss: Tensor = terms["loss"]
         return loss
@@ -102,11 +102,12 @@ class RestorationModule(L.LightningModule):
     def _evaluate(
         self, batch: Batch, split: str, metrics: RestorationMetrics, input_metrics: RestorationMetrics
     ) -> dict[str, Tensor]:
-        restored = self(batch["degraded"]).float()
+        prediction = self.model.predict(batch["degraded"])
+        restored = prediction.image.float()
         if not torch.isfinite(restored).all():
             raise UserError("the network diverged: it restores pages to NaN. Try a lower optimizer.lr")
         restored = quantize(restored)
-        terms = self.loss(restored, batch["clean"])
+        terms = self.loss(prediction._replace(image=restored), batch)
         self.log_dict(_named(split, terms), batch_size=len(restored), sync_dist=True)
         metrics.update(restored, batch["clean"])
         input_metrics.update(batch["degraded"], batch["clean"])
