@@ -114,6 +114,9 @@ VARIANTS = {
     "PSNR × 3": of("loss.psnr.weight=0.1"),
     "PSNR ÷ 3": of("loss.psnr.weight=0.01"),
     "no SSIM term": of("loss.ssim.weight=0"),
+    "no colour-fit term": of("loss.colour_fit.weight=0"),
+    "colour-fit term × 3": of("loss.colour_fit.weight=0.06"),
+    "no maps": of("model.decoder.maps=false"),
     "+ L1": of("loss.l1.weight=1"),
     "L1 and SSIM": of(NO_PSNR, "loss.l1.weight=1"),
     "L1 alone": of(NO_PSNR, "loss.l1.weight=1", "loss.ssim.weight=0"),
@@ -152,7 +155,12 @@ VARIANTS = {
     "real pages only": of("data.generated_share=0"),
     "half generated pages": of("data.generated_share=0.5"),
     "generated pages only": of("data.generated_share=1", "data.train_dir=null", "data.val_dir=null"),
+    "drawn by page": of("data.manuscript=null"),
+    "no surrounds": of("data.surround=0"),
     "reference damage only": of("degradation=reference"),
+    "presets without wild": of("degradation.weights.wild=0"),
+    "wild and sound pages only": of("degradation.weights={wild: 0.85, none: 0.15}"),
+    "no sound pages": of("degradation.weights.none=0"),
 }
 
 
@@ -308,6 +316,7 @@ def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
             scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))
             scores.setdefault(name + "fit", []).append(psnr_after_colour_fit(pictures, clean))
             scores.setdefault(name + "ssim", []).append(ssim(pictures, clean))
+        scores.setdefault("sound", []).append(psnr(quantize(model(clean).float()), clean))
     return {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
 
 

@@ -6,6 +6,7 @@ import torch
 from manuscript_restore import degradation
 from manuscript_restore.config import build, compose
 from manuscript_restore.degradation import Degradation, DegradationPipeline
+from manuscript_restore.degradation.base import Severity
 from manuscript_restore.synthesis import generate_page
 
 TRANSFORMS = [
@@ -21,7 +22,7 @@ def generated_pages(num: int = 3, *, height: int = 64, width: int = 96) -> torch
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div(255).contiguous()
 
 
-def damaged(transform: Degradation, pages: torch.Tensor, seed: int, severity: float = 1.0) -> torch.Tensor:
+def damaged(transform: Degradation, pages: torch.Tensor, seed: int, severity: Severity = 1.0) -> torch.Tensor:
     torch.manual_seed(seed)
     transform.severity = severity
     result: torch.Tensor = transform(pages)

@@ -786,5 +786,8 @@ def test_the_generator_has_its_own_group():
 
 def test_the_real_generator_is_a_generator():
     source = GeneratedSource(PageGenerator(size=[64, 96]), 2, seed=3)
-    assert source.read(1).shape == (64, 96, 3)
+    drawn = PageGenerator(size=[64, 96]).page(3, 1)
+    page = source.read(1)
+    np.testing.assert_array_equal(page[..., :3], drawn.image)
+    np.testing.assert_array_equal(page[..., 3], np.where(drawn.ink, 255, 0))
     assert source.key(0) != GeneratedSource(PageGenerator(size=[64, 64]), 2, seed=3).key(0)

@@ -111,6 +111,16 @@ def test_severity_zero_and_probability_zero_are_the_identity(kind, pages):
     assert torch.equal(damaged(kind(p=0), pages, 0), pages)
 
 
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_every_page_may_have_a_severity_of_its_own(kind, pages):
+    severities = [0.3, 0.0, 1.4]
+    mixed = damaged(kind(p=1), pages, 0, torch.tensor(severities))
+    for page, severity, clean in zip(mixed, severities, range(3), strict=True):
+        alike = damaged(kind(p=1), pages, 0, severity)
+        torch.testing.assert_close(page, alike[clean], atol=1e-4, rtol=0)  # 0.3 is rounded to float32 in one
+    assert torch.equal(mixed[1], pages[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_damage_grows_with_severity(kind, pages):

@@ -26,7 +26,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.metrics import psnr
 from tests.damage import TRANSFORMS, generated_pages, preset
 
-PRESETS = ["none", "light", "reference", "heavy", "palm_leaf", "paper", "microfilm", "photo"]
+PRESETS = ["none", "light", "reference", "heavy", "palm_leaf", "paper", "microfilm", "photo", "wild"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -183,6 +183,39 @@ def test_a_second_round_is_drawn_anew_and_at_its_own_severity(pages):
     torch.testing.assert_close(result, expected)
 
 
+def test_a_range_of_severities_is_drawn_for_every_page():
+    white = torch.ones(400, 3, 2, 2)
+    theirs = K.RandomGamma((1.0, 1.0), (0.5, 0.5), p=1)  # halves the light, and knows no severity
+    for transform in (Fading(alpha=(0.5, 0.5), p=1), theirs):
+        pipeline = DegradationPipeline({"halved": transform}, severity=[0.2, 0.8])
+        lost = 2 * (1 - pipeline(white, seed=0)[:, 0, 0, 0])
+        assert lost.min() >= 0.2
+        assert lost.max() <= 0.8
+        assert lost.mean().item() == pytest.approx(0.5, abs=0.035)  # 4 standard errors
+        assert lost.std().item() == pytest.approx(0.6 / 12**0.5, rel=0.1)  # uniform
+        written = params_from_json(params_to_json(pipeline.params))
+        assert torch.equal(pipeline.replay(white, written), pipeline(white, seed=0))
+
+
+@pytest.mark.parametrize("severity", [1.0, [0.5, 1.5]])
+def test_some_pages_stay_sound_and_some_get_another_round(severity):
+    white = torch.ones(1000, 3, 2, 2)
+    kinds = {"fading": Fading(alpha=(0.5, 0.5), p=1), "theirs": K.RandomGamma((1.0, 1.0), (0.5, 0.5), p=1)}
+    pipeline = DegradationPipeline(
+        kinds, severity=severity, rounds=[1.0, 0.5, 0.1], rounds_per_page=[1, 2], sound=0.3
+    )
+    degraded = pipeline(white, seed=0)
+    sound = (degraded == white).flatten(1).all(dim=1)
+    assert sound.float().mean().item() == pytest.approx(0.3, abs=0.06)  # 4 standard errors
+    drawn = pipeline.params["severity"]  # (rounds, pages)
+    assert torch.equal(drawn[0] == 0, sound)
+    assert (drawn[2] == 0).all()
+    assert (drawn[1, ~sound] > 0).float().mean().item() == pytest.approx(0.5, abs=0.08)
+    twice = drawn[1] > 0
+    torch.testing.assert_close(drawn[1, twice], 0.5 * drawn[0, twice])
+    assert [pipeline.applied(i) for i in range(1000)] == [() if each else (*kinds,) for each in sound]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_map_says_where_the_page_was_damaged(name, pages):
@@ -318,6 +351,16 @@ def test_cpu_and_cuda_give_the_same_picture(name, pages):
             r"transforms\.a: makes \(1, 3, 8, 8\) of \(1, 3, 9, 9\)",
         ),
         (lambda: DegradationPipeline({}, rounds=[1.0, -0.5]), r"degradation\.rounds=-0\.5"),
+        (lambda: DegradationPipeline({}, severity=[1.5, 0.5]), r"degradation\.severity=\[1\.5, 0\.5\]: must be"),
+        (lambda: DegradationPipeline({}, sound=1.5), r"degradation\.sound=1\.5: must be between 0 and 1"),
+        (lambda: DegradationPipeline({}, rounds_per_page=[1, 2]), r"degradation\.rounds_per_page=\[1, 2\].* ≤ 1"),
+        (
+            lambda: DegradationPipeline({"a": Fading()}, severity=[0, 1]).replay(
+                torch.rand(1, 3, 9, 9), {"a": {}}
+            ),
+            r"degradation\.severity=\[0, 1\]: the parameters lack",
+        ),
+        (lambda: DegradationPipeline({"severity": Fading()}), r"transforms\.severity: a name must not"),
         (lambda: DegradationPipeline({}, order="random"), r"degradation\.order=random: must be fixed or shuffled"),
         (lambda: DegradationPipeline({}, num_per_page=3), r"degradation\.num_per_page=3: must be whole numbers"),
         (lambda: DegradationPipeline({"a/2": Fading()}), r"transforms\.a/2: a name must not contain"),

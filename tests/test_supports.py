@@ -13,9 +13,10 @@ def draw(kind, seed=0, size=(300, 500), **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(32, 32), (40, 600), (601, 35), (97, 1501)])
-def test_any_size(kind, size):
+@pytest.mark.parametrize("wild", [False, True])
+def test_any_size(kind, size, wild):
     for seed in range(4):
-        support = draw(kind, seed, size)
+        support = draw(kind, seed, size, wild=wild)
         assert support.image.shape == (*size, 3)
         assert support.image.dtype == np.uint8
         assert support.grain.shape == size
@@ -44,6 +45,36 @@ def test_old_supports_are_light_and_yellowish(kind):
         red, green, blue = np.median(support.image[top + 20 : bottom - 20, left + 20 : right - 20], axis=(0, 1))
         assert red >= green >= blue
         assert red > (75 if kind == "palm_leaf" else 150)  # of the darkest real ones: 89 and 187
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wild_supports_have_every_lightness_and_many_colours(kind):
+    tones = []
+    for seed in range(40):
+        support = draw(kind, seed, wild=True)
+        left, top, right, bottom = (int(side) for side in support.area)
+        leaf = support.image[top + 20 : bottom - 20, left + 20 : right - 20]
+        tones.append(
+            cv2.cvtColor(np.median(leaf, axis=(0, 1))[None, None].astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+        )
+    light, a, b = np.array(tones).reshape(-1, 3).T
+    assert light.min() < 48
+    assert light.max() > 84
+    assert light.std() > 10
+    assert b.min() < 8  # greyish
+    assert b.max() > 22  # brown or yellow
+    assert a.max() < 40
+
+
+def test_wild_leaves_lie_on_grounds_flat_and_rough_dark_and_light():
+    grounds = []
+    for seed in range(60):
+        corner = draw("paper", seed, (300, 400), wild=True).image[:6, :6].reshape(-1, 3).astype(float)
+        grounds.append((corner.mean(), corner.std(axis=0).max()))
+    light, rough = np.transpose(grounds)
+    assert (light[rough == 0] < 30).any()
+    assert (light[rough == 0] > 225).any()
+    assert (light[rough > 0.5] < 60).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

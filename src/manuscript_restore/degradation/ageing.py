@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
 from manuscript_restore.degradation.paint import absorb
 
@@ -36,7 +36,7 @@ class Yellowing(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "unevenness": unevenness, "hue": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Tint in place."""
         grid = Grid(pages, CELLS)
         noise = grid.noise(params["seed"], 2.5, octaves=3)
@@ -63,7 +63,7 @@ class EdgeBrowning(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "depth": depth}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Brown in place."""
         grid = Grid(pages, CELLS)
         noise = grid.noise(params["seed"], 4, octaves=3)
@@ -99,7 +99,7 @@ class Dirt(Degradation):
             p=p, ranges={"strength": strength, "coverage": coverage}, high=1, counts={"specks": specks}
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Soil in place."""
         grid, coarse = Grid(pages, 256), Grid(pages, 64)
         seeds, most = params["seed"], self.counts["specks"][1]

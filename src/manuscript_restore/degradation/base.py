@@ -13,6 +13,8 @@ from torch import Tensor
 from manuscript_restore.errors import UserError
 
 Params = dict[str, Tensor]
+Severity = float | Tensor
+"""Of all pages, or (b,) on the CPU: of each."""
 
 
 class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia has no types
@@ -31,13 +33,14 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
         counts: (fewest, most) of each parameter that is a whole number, by name.
 
     Attributes:
-        severity: Scales the strength of what was drawn: 0 is the identity, 1 the configured range.
+        severity: Scales the strength of what was drawn: 0 is the identity, 1 the configured range. One number, or
+            one for each page, (B,).
 
     Raises:
         UserError: A probability outside [0, 1], or a range that is not two ascending numbers within its bounds.
     """
 
-    severity: float = 1.0
+    severity: Severity = 1.0
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
             *((tuple(map(float, bounds)), key, None, None) for key, bounds in ranges.items())
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor | None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor | None:
         """Damage pages in place.
 
         The pages come one by one. A gathered batch would have to be copied there and back; a single page fits into
@@ -69,7 +72,7 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
         Args:
             pages: At least one; contiguous (3, H, W) in [0, 1]; must stay in it.
             params: What was drawn, (len(pages),) or (len(pages), …) each, on the CPU.
-            severity: Greater than 0.
+            severity: Greater than 0; of all pages, or (len(pages),) of each.
 
         Returns:
             Where and how much the pages are covered, (len(pages), 1, h, w) in [0, 1] at any resolution; None if
@@ -115,26 +118,36 @@ class Degradation(IntensityAugmentationBase2D):  # type: ignore[misc]  # Kornia 
         """Kornia's gate; its own damages every sample and then chooses."""
         return self.damage_chosen(input.clone(memory_format=torch.contiguous_format), params)
 
-    def damage_chosen(self, pages: Tensor, params: Params, damage_map: Tensor | None = None) -> Tensor:
+    def damage_chosen(
+        self, pages: Tensor, params: Params, damage_map: Tensor | None = None, severity: Severity | None = None
+    ) -> Tensor:
         """Damage in place the samples that the draw has chosen, and return the batch.
 
         Args:
             pages: (B, 3, H, W), contiguous.
             params: What was drawn.
             damage_map: (B, 1, H, W), to which what is touched is added as a soft union.
+            severity: In place of the transform's own; a number, or (B,).
         """
-        chosen = (params["batch_prob"] > 0.5).nonzero().flatten()
-        if self.severity > 0 and len(chosen):
+        severity = self.severity if severity is None else severity
+        chosen = ((params["batch_prob"] > 0.5) & (torch.as_tensor(severity) > 0)).nonzero().flatten()
+        if len(chosen):
             # Kornia adds the shape, and its containers further options, to what was drawn.
             others = ("batch_prob", "forward_input_shape")
             drawn = {k: v[chosen] for k, v in params.items() if isinstance(v, Tensor) and k not in others}
             drawn |= self.borrow(pages, drawn)
             before = None if damage_map is None else pages[chosen]
-            cover = self.damage([pages[i] for i in chosen.tolist()], drawn, self.severity)
+            severity = severity[chosen] if isinstance(severity, Tensor) else severity
+            cover = self.damage([pages[i] for i in chosen.tolist()], drawn, severity)
             if damage_map is not None and before is not None:
                 touched = change(before, pages[chosen]) if cover is None else cover.clamp(0, 1)
                 add_to_map(damage_map, touched, chosen)
         return pages
+
+
+def per_page(severity: Severity, num_pages: int) -> list[float]:
+    """The severity of each page as a number."""
+    return severity.tolist() if isinstance(severity, Tensor) else [severity] * num_pages
 
 
 def change(before: Tensor, after: Tensor) -> Tensor:

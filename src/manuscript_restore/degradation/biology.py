@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, paths, smoothstep, uniform
 from manuscript_restore.degradation.paint import absorb, lay_over
 
@@ -35,7 +35,7 @@ class Foxing(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"radius": radius, "opacity": opacity}, high=1, counts={"count": count})
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Stain in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 128)
@@ -79,7 +79,7 @@ class Mould(Degradation):
             counts={"colonies": colonies},
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Stain in place."""
         seeds, most, spots = params["seed"], self.counts["colonies"][1], 14
         grid = Grid(pages, 128)
@@ -139,12 +139,12 @@ class Wormholes(_Holes):
     ) -> None:
         super().__init__(p=p, ranges={"radius": radius, "backdrop": (0, 1)}, high=1, counts={"count": count})
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Pierce in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 512)
         places, size = uniform(seeds, most, 2, layer=1), uniform(seeds, most, layer=2)
-        radii = severity * params["radius"][:, None] * (0.5 + size)
+        radii = (severity * params["radius"])[:, None] * (0.5 + size)
         # A hole is rarely a perfect disc: two overlapping ones.
         shift = (uniform(seeds, most, 2, layer=3) - 0.5) * 1.6 * radii[..., None]
         shift = shift / torch.tensor([grid.height, grid.width])
@@ -183,23 +183,24 @@ class InsectTracks(_Holes):
             counts={"count": count},
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Eat tracks in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 384)
         size = torch.tensor([grid.height, grid.width])
         heading, length, wander = uniform(seeds, 3, most, layer=1).unbind(1)
+        shortened = (severity * torch.ones(len(pages))).clamp(max=1)
         points = paths(
             seeds,
             uniform(seeds, most, 2, layer=2) * size,
             2 * math.pi * heading,
             steps=self.steps,
-            stride=min(severity, 1.0) * params["length"][:, None] * (0.3 + 0.7 * length) / self.steps,
+            stride=(shortened * params["length"])[:, None] * (0.3 + 0.7 * length) / self.steps,
             wander=0.15 + 0.45 * wander,
         )
         thickness = F.avg_pool1d(uniform(seeds, most, self.steps, layer=3), 9, stride=1, padding=4)
         thickness = (0.2 + 1.4 * thickness) * torch.linspace(-1, 1, self.steps).pow(6).mul(-0.6).add(1)
-        radii = severity * params["width"][:, None, None] * thickness  # (b, n, steps)
+        radii = (severity * params["width"])[:, None, None] * thickness  # (b, n, steps)
         there = (torch.arange(most) < params["count"][:, None]).float()[..., None].expand_as(radii)
         places, radii, there = (points / size).flatten(1, 2), radii.flatten(1), there.flatten(1)
         holes, rims = (

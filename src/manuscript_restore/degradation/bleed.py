@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, smoothstep
 from manuscript_restore.degradation.ink import find_ink, find_support
 from manuscript_restore.degradation.paint import absorb, soften
@@ -68,7 +68,7 @@ class BleedThrough(_OtherSide):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "coverage": coverage}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Let ink through in place."""
         verso = params["verso"]
         patches = Grid(pages, self.cells).noise(params["seed"], 4, octaves=3)
@@ -96,7 +96,7 @@ class ShowThrough(_OtherSide):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "blur": blur}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Let the verso be seen, in place."""
         verso = params["verso"]
         verso = torch.lerp(verso, soften(soften(verso)), column(params["blur"], verso))

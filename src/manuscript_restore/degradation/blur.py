@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params, check_range
+from manuscript_restore.degradation.base import Degradation, Params, Severity, check_range, per_page
 from manuscript_restore.errors import UserError
 
 
@@ -35,11 +35,12 @@ class GaussianBlur(Degradation):
         params["kernel_size"] = low + 2 * torch.randint((high - low) // 2 + 1, batch_shape[:1])
         return params
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Blur in place, as shifted sums: three times faster on a CPU than a convolution of three channels."""
-        for page, size in zip(pages, params["kernel_size"].tolist(), strict=True):
-            sigma = max(1e-3, severity * (0.3 * ((size - 1) * 0.5 - 1) + 0.8))  # its square must not underflow
-            radius = round((size - 1) / 2 * max(1.0, severity))
+        drawn = zip(params["kernel_size"].tolist(), per_page(severity, len(pages)), strict=True)
+        for page, (size, strength) in zip(pages, drawn, strict=True):
+            sigma = max(1e-3, strength * (0.3 * ((size - 1) * 0.5 - 1) + 0.8))  # its square must not underflow
+            radius = round((size - 1) / 2 * max(1.0, strength))
             taps = torch.exp(-(torch.arange(radius + 1) ** 2) / (2 * sigma**2))
             taps /= taps[0] + 2 * taps[1:].sum()
             padded = _mirror_borders(page, radius)

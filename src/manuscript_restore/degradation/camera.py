@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.noise import plate
 
 
@@ -33,7 +33,7 @@ class Defocus(Degradation):
     def __init__(self, *, radius: Sequence[float] = (0.7, 2.5), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"radius": radius}, high=8)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Blur in place."""
         for page, radius in zip(pages, (severity * params["radius"]).tolist(), strict=True):
             reach = math.ceil(radius)
@@ -55,7 +55,7 @@ class MotionBlur(Degradation):
     def __init__(self, *, length: Sequence[float] = (2.0, 7.0), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"length": length, "direction": (0, 1)}, high=32)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Blur in place."""
         lengths, directions = (severity * params["length"]).tolist(), params["direction"].tolist()
         for page, length, direction in zip(pages, lengths, directions, strict=True):
@@ -92,7 +92,7 @@ class SensorNoise(Degradation):
         params["place"] = torch.randint(512, (batch_shape[0], 4, 2))
         return params
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Add noise in place."""
         height, width = pages[0].shape[-2:]
         numbers = plate(pages[0].device, height + 512, width + 512)
@@ -122,7 +122,7 @@ class LowResolution(Degradation):
     def __init__(self, *, factor: Sequence[float] = (1.3, 3.0), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"factor": factor, "sharp": (0, 1)}, high=16)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Lose resolution in place."""
         size = pages[0].shape[-2:]
         factors = (1 + severity * (params["factor"] - 1).clamp(min=0)).tolist()

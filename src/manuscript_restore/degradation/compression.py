@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity, per_page
 from manuscript_restore.degradation.fields import exact_type
 
 # ITU-T T.81, tables K.1 and K.2
@@ -49,13 +49,14 @@ class JPEG(Degradation):
     def __init__(self, *, quality: Sequence[float] = (15, 70), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"quality": quality}, high=100)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Compress in place."""
         height, width = pages[0].shape[-2:]
         device = pages[0].device
         dct, luminance, chrominance, to_ycbcr, to_rgb = _constants(device)
-        for page, quality in zip(pages, params["quality"].tolist(), strict=True):
-            scale = (50 / max(quality, 1.0) if quality < 50 else 2 - quality / 50) * severity / 255
+        drawn = zip(params["quality"].tolist(), per_page(severity, len(pages)), strict=True)
+        for page, (quality, strength) in zip(pages, drawn, strict=True):
+            scale = (50 / max(quality, 1.0) if quality < 50 else 2 - quality / 50) * strength / 255
             padded = page.to(dct.dtype, copy=True)
             if width % 16 or height % 16:
                 padded = F.pad(padded[None], (0, -width % 16, 0, -height % 16), mode="replicate")[0]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, scale_to, smoothstep, uniform
 from manuscript_restore.degradation.paint import darkest, grey, soften
 
@@ -69,7 +69,7 @@ class InkFading(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "evenness": evenness}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Fade in place."""
         grid = Grid(pages, 32)
         patches = smoothstep(grid.noise(params["seed"], 3, octaves=3), 0.25, 0.75)
@@ -95,7 +95,7 @@ class InkFlaking(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"loss": loss, "size": size}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Flake in place."""
         grid = Grid(pages, 192)
         coarse = grid.noise(params["seed"], 4, octaves=2)
@@ -129,7 +129,7 @@ class InkSpread(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"reach": reach, "softness": softness}, high=3)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Spread in place."""
         grid = Grid(pages, 128)
         damp = smoothstep(grid.noise(params["seed"], 3, octaves=2), 0.1, 0.7)

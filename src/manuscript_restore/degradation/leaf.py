@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
 from manuscript_restore.degradation.missing import cut_away
 from manuscript_restore.degradation.paint import absorb, lay_over, multiply
@@ -31,7 +31,7 @@ class LeafFibres(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "pitch": pitch}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Streak in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
         upright = grid.height > grid.width
@@ -85,7 +85,7 @@ class StringHole(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"radius": radius, "wear": wear, "backdrop": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Pierce in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
         place, scatter = uniform(seeds, 2, layer=1), torch.tensor([0.35, 0.8])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
 from manuscript_restore.degradation.paint import lay_over, multiply
 
@@ -33,7 +33,7 @@ class UnevenIllumination(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "undulation": undulation, "direction": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Light unevenly, in place."""
         grid = Grid(pages, CELLS)
         angle = 2 * math.pi * params["direction"]
@@ -56,7 +56,7 @@ class Vignetting(Degradation):
     def __init__(self, *, strength: Sequence[float] = (0.2, 0.7), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Darken the corners in place."""
         grid = Grid(pages, CELLS)
         down, right = grid.offset(0.5 + 0.2 * (uniform(params["seed"], 2) - 0.5))
@@ -82,7 +82,7 @@ class CastShadow(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "softness": softness, "direction": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Shade in place."""
         grid = Grid(pages, 2 * CELLS)
         angle = 2 * math.pi * params["direction"]
@@ -112,7 +112,7 @@ class Glare(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "size": size, "direction": (0, 1)}, high=2)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Dazzle in place."""
         grid = Grid(pages, 2 * CELLS)
         down, right = grid.offset(uniform(params["seed"], 2, layer=1))
@@ -139,7 +139,7 @@ class ColourCast(Degradation):
     def __init__(self, *, strength: Sequence[float] = (0.05, 0.2), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength, "warm": (0, 1), "green": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Tint in place."""
         strength = (severity * params["strength"]).clamp(max=1)
         warm = 2 * (params["warm"] > 0.3) - 1  # warm lamps are the commoner

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, smoothstep, uniform
 from manuscript_restore.degradation.paint import absorb
 
@@ -46,7 +46,7 @@ class WaterStains(Degradation):
             p=p, ranges={"radius": radius, "opacity": opacity, "width": width, "tone": (0, 1)}, high=1
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Stain in place."""
         grid = Grid(pages, 128)
         width = column(params["width"].clamp(min=1e-3), grid.y)
@@ -87,7 +87,7 @@ class OilSpots(Degradation):
             p=p, ranges={"radius": radius, "opacity": opacity, "tone": (0, 1)}, high=1, counts={"count": count}
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Stain in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 64)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, paths, uniform
 from manuscript_restore.degradation.paint import lay_over, multiply
 
@@ -58,7 +58,7 @@ class Cracks(Degradation):
             counts={"count": count},
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Crack in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 512)
@@ -78,7 +78,7 @@ class Cracks(Degradation):
             0.5 + uniform(seeds, most, self.steps, layer=4)
         )
         there = (torch.arange(most) < params["count"][:, None])[..., None]
-        radii = severity * params["width"][:, None, None] * taper
+        radii = (severity * params["width"])[:, None, None] * taper
         values = (there * (0.7 + 0.3 * taper)).clamp(max=1).flatten(1)
         places, radii = (points / size).flatten(1, 2), radii.flatten(1)
         opacity = column((severity * params["opacity"]).clamp(max=1), grid.y)
@@ -112,14 +112,14 @@ class Creases(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "width": width}, high=1, counts={"count": count})
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Crease in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 160)
         bend = 0.03 * (grid.noise(seeds, 4, octaves=3) - 0.5)
         side, depth = uniform(seeds, 2, most, layer=5).unbind(1)
         amount = (0.4 + 0.6 * depth) * (torch.arange(most) < params["count"][:, None])
-        amount = (severity * params["strength"][:, None] * amount).to(grid.device)[..., None, None]
+        amount = ((severity * params["strength"])[:, None] * amount).to(grid.device)[..., None, None]
         sign = (2 * (side > 0.5).float() - 1).to(grid.device)[..., None, None]
         across = (_lines(grid, seeds, most, layer=1) + bend) / column(params["width"].clamp(min=1e-3), grid.y)
         bell = torch.exp(-(across**2).clamp(max=20))
@@ -147,7 +147,7 @@ class FoldShadow(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"strength": strength, "reach": reach}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Shade in place."""
         grid = Grid(pages, 128)
         side = column(2.0 * (uniform(params["seed"], 1, layer=4)[:, 0] < 0.5) - 1, grid.y)
@@ -178,7 +178,7 @@ class Scratches(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"length": length, "opacity": opacity}, high=2, counts={"count": count})
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Scratch in place."""
         seeds, most = params["seed"], self.counts["count"][1]
         grid = Grid(pages, 512)

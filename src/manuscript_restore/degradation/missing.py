@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.biology import backdrop
 from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
 from manuscript_restore.degradation.paint import absorb, lay_over
@@ -51,7 +51,7 @@ class TornEdges(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"depth": depth, "roughness": roughness, "backdrop": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Tear in place."""
         grid = Grid(pages, 192)
         noise = grid.noise(params["seed"], 5, octaves=5) - 0.5
@@ -79,11 +79,11 @@ class MissingCorners(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"size": size, "backdrop": (0, 1)}, high=2, counts={"count": count})
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Break corners off in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
         noise = grid.noise(seeds, 4, octaves=5) - 0.5
-        sizes = severity * params["size"][:, None, None] * (0.5 + 0.5 * uniform(seeds, 4, 2, layer=1))
+        sizes = (severity * params["size"])[:, None, None] * (0.5 + 0.5 * uniform(seeds, 4, 2, layer=1))
         order = uniform(seeds, 4, layer=2).argsort(dim=1)
         inside = torch.full_like(noise, -9.0)
         for corner in range(4):
@@ -125,7 +125,7 @@ class Tape(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"width": width, "length": length, "opacity": opacity}, high=2)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Stick in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
         noise = grid.noise(seeds, 10, octaves=4) - 0.5
@@ -153,10 +153,10 @@ class RepairPatch(Degradation):
     def __init__(self, *, size: Sequence[float] = (0.04, 0.15), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"size": size, "tone": (0, 1), "fresh": (0, 1)}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> Tensor:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> Tensor:
         """Patch in place."""
         grid, seeds = Grid(pages, 192), params["seed"]
-        high, wide = (severity * params["size"][:, None] * (0.5 + uniform(seeds, 2, layer=5))).unbind(1)
+        high, wide = ((severity * params["size"])[:, None] * (0.5 + uniform(seeds, 2, layer=5))).unbind(1)
         noise = grid.noise(seeds, 6, octaves=4) - 0.5
         inside = _rectangle(grid, seeds, high, wide, turn=0.25) + 0.008 * noise
         shadow = 0.5 * torch.exp((inside / 0.008).clamp(-20, 0))

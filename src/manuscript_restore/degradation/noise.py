@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 
 PLATE_SIZE = 1024
 
@@ -35,11 +35,11 @@ class GaussianNoise(Degradation):
         params["sign"] = 1 - 2 * torch.randint(2, batch_shape[:2])
         return params
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Add noise in place."""
         height, width = pages[0].shape[-2:]
         numbers = plate(pages[0].device, height + PLATE_SIZE, width + PLATE_SIZE)
-        strengths = severity * params["sigma"][:, None] * params["sign"]  # (b, 3)
+        strengths = (severity * params["sigma"])[:, None] * params["sign"]  # (b, 3)
         for page, alphas, places in zip(pages, strengths.tolist(), params["place"].tolist(), strict=True):
             for channel, (alpha, (top, left)) in enumerate(zip(alphas, places, strict=True)):
                 page[channel].add_(numbers[top : top + height, left : left + width], alpha=alpha)
@@ -68,7 +68,7 @@ class SaltAndPepper(Degradation):
     def __init__(self, *, amount: Sequence[float] = (0.001, 0.01), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"amount": amount}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Set pixels in place; more of the same ones as the severity grows."""
         num_pixels = pages[0][0].numel()
         amounts = (severity * params["amount"]).clamp(max=1).tolist()

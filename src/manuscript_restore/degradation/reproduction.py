@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity, per_page
 from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
 from manuscript_restore.degradation.ink import find_support
 from manuscript_restore.degradation.noise import plate
@@ -16,7 +16,8 @@ WHITE = 0.9  # what the support of an exposed page is
 
 
 def _blend(page: Tensor, target: Tensor, share: float) -> None:
-    """Replace a share of the page in place by the target, (1 or 3, H, W)."""
+    """Replace a share of the page in place, at most all of it, by the target, (1 or 3, H, W)."""
+    share = min(share, 1.0)
     page *= 1 - share
     page += share * target
     page.clamp_(0, 1)
@@ -61,13 +62,13 @@ class Halftone(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"pitch": pitch, "strength": strength, "angle": (0, 1)}, high=32)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Print in place."""
         height, width = pages[0].shape[-2:]
         y = torch.arange(height, device=pages[0].device)[:, None]
         x = torch.arange(width, device=pages[0].device)
         pitches, angles = params["pitch"].clamp(min=2).tolist(), params["angle"].tolist()
-        strengths = (severity * params["strength"]).clamp(max=1).tolist()
+        strengths = (severity * params["strength"]).tolist()
         for page, pitch, angle, strength in zip(pages, pitches, angles, strengths, strict=True):
             # Sines and cosines of each row and column, not of each pixel
             sine, cosine = (2 * math.pi / pitch * f(math.pi / 2 * angle) for f in (math.sin, math.cos))
@@ -103,11 +104,11 @@ class Microfilm(Degradation):
             p=p, ranges={"contrast": contrast, "grain": grain}, high=8, counts={"scratches": scratches}
         )
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Film in place."""
         grid, seeds, most = Grid(pages, 32), params["seed"], self.counts["scratches"][1]
         exposure = 0.16 * (grid.noise(seeds, 1.5, octaves=2) - 0.5)
-        width, share = pages[0].shape[-1], min(severity, 1.0)
+        width, severities = pages[0].shape[-1], per_page(severity, len(pages))
         lanes = uniform(seeds, most, layer=3).sort(dim=1).values
         lines = (lanes * width).int().clamp(max=width - 1).tolist()
         numbers, contrasts = params["scratches"].tolist(), params["contrast"].tolist()
@@ -115,11 +116,11 @@ class Microfilm(Degradation):
         for i, page in enumerate(pages):
             light = scale_to(exposure[i : i + 1], page.shape[-2:])[0]
             tones = _contrast(soften(_exposed(page)) + light, 0.55, contrasts[i])
-            speckle = grains[i] * max(1.0, severity) * _grain(page, places[i])
+            speckle = grains[i] * max(1.0, severities[i]) * _grain(page, places[i])
             tones = tones + speckle * (0.4 + 2.4 * tones * (1 - tones))
             for line in lines[i][: numbers[i]]:
                 tones[:, :, line] = 0.5 * tones[:, :, line] + 0.5
-            _blend(page, tones.clamp(0, 1), share)
+            _blend(page, tones.clamp(0, 1), severities[i])
 
 
 class Photocopy(Degradation):
@@ -142,20 +143,21 @@ class Photocopy(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"contrast": contrast, "toner": toner, "specks": specks}, high=16)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Copy in place."""
         grid, seeds = Grid(pages, 96), params["seed"]
         toner = 0.5 * (grid.noise(seeds, (0.5, 24), octaves=2) - 0.5)
         toner = toner + grid.noise(seeds, 3, octaves=2, layer=1) - 0.5
         toner = column(params["toner"], toner) * toner
         contrasts, specks, places = params["contrast"].tolist(), params["specks"].tolist(), _places(params)
+        severities = per_page(severity, len(pages))
         for i, page in enumerate(pages):
             uneven = scale_to(toner[i : i + 1], page.shape[-2:])[0]
             tones = _contrast(_exposed(page) + uneven, 0.5, contrasts[i])
             # Normal numbers beyond this quantile are specks.
             quantile = math.sqrt(2) * float(torch.erfinv(torch.tensor(1 - 2 * min(0.4, specks[i]))))
             black = ((_grain(page, places[i]) - quantile) * 6).clamp(0, 1)
-            _blend(page, tones * (1 - black) * 0.93 + 0.05, min(severity, 1.0))
+            _blend(page, tones * (1 - black) * 0.93 + 0.05, severities[i])
 
 
 class Binarised(Degradation):
@@ -175,11 +177,12 @@ class Binarised(Degradation):
     ) -> None:
         super().__init__(p=p, ranges={"threshold": threshold, "ragged": ragged}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Threshold in place."""
         thresholds, ragged, places = params["threshold"].tolist(), params["ragged"].tolist(), _places(params)
-        for page, threshold, deviation, place in zip(pages, thresholds, ragged, places, strict=True):
+        drawn = zip(pages, thresholds, ragged, places, per_page(severity, len(pages)), strict=True)
+        for page, threshold, deviation, place, share in drawn:
             before = page.detach().clone()
             light = grey(find_support(before)).clamp(min=0.05)
             tones = grey(before) / light + deviation * _grain(before, place)
-            _blend(page, ((tones - threshold) * 12 + 0.5).clamp(0, 1), min(severity, 1.0))
+            _blend(page, ((tones - threshold) * 12 + 0.5).clamp(0, 1), share)

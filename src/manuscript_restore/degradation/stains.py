@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params, check_range
+from manuscript_restore.degradation.base import Degradation, Params, Severity, check_range
 
 GRID = 64  # pixels of the short side of the grid that stains are drawn on: their edges are soft
 MAX_GRID = 1024  # of its long side
@@ -55,7 +55,7 @@ class Stains(Degradation):
         params["outline"] = torch.rand(num_pages, 1, OUTLINE, OUTLINE)
         return params
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Stain in place."""
         height, width = pages[0].shape[-2:]
         device = pages[0].device

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from manuscript_restore.degradation.base import Degradation, Params
+from manuscript_restore.degradation.base import Degradation, Params, Severity
 
 
 class Fading(Degradation):
@@ -19,7 +19,7 @@ class Fading(Degradation):
     def __init__(self, *, alpha: Sequence[float] = (0.6, 0.9), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"alpha": alpha}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Fade in place."""
         alphas = (1 - severity * (1 - params["alpha"])).clamp(min=0)
         for page, alpha in zip(pages, alphas.tolist(), strict=True):
@@ -39,7 +39,7 @@ class YellowTint(Degradation):
     def __init__(self, *, strength: Sequence[float] = (0.05, 0.3), p: float = 0.5) -> None:
         super().__init__(p=p, ranges={"strength": strength}, high=1)
 
-    def damage(self, pages: list[Tensor], params: Params, severity: float) -> None:
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Tint in place."""
         strengths = (severity * params["strength"]).clamp(max=1)
         gains = 1 - strengths[:, None] * torch.tensor(self.absorbed)  # (b, 3)

@@ -18,7 +18,7 @@ from manuscript_restore.synthesis.hand import draw_hand, printing_hand
 from manuscript_restore.synthesis.scribe import Inks, Line, Scribe, TextFlow
 from manuscript_restore.synthesis.text import TextSource
 
-VERSION = 2
+VERSION = 3
 """Part of the generator's tag: raised whenever the same settings give other pictures."""
 
 Colour = tuple[float, float, float]
@@ -71,6 +71,8 @@ class PageGenerator:
         system_fonts: Add the system's fonts. Off, the pages are the same on every machine.
         textures_dir: Folder of photographs of blank pages to write on instead of drawn supports.
         textures_share: Part of the pages that take one.
+        variety: Part of the pages that may have any sound surface, surround, colour and decoration; the others
+            keep to the common ones.
 
     Raises:
         UserError: A value out of range, or a font, text or texture that is not there.
@@ -90,11 +92,13 @@ class PageGenerator:
         system_fonts: bool = False,
         textures_dir: str | None = None,
         textures_share: float = 0.5,
+        variety: float = 0.0,
     ) -> None:
         for name, value in (
             ("irregularity", irregularity),
             ("generated_text", generated_text),
             ("textures_share", textures_share),
+            ("variety", variety),
         ):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise UserError(f"generator.{name}={value}: must be between 0 and 1")
@@ -103,13 +107,14 @@ class PageGenerator:
         self.size = _check_size(size)
         self.shares = _check_shares(supports)
         self.style, self.irregularity = style, irregularity
-        self.script = script
+        self.script, self.variety = script, variety
         self.text = TextSource(script, text_file, generated_text)
         self.fonts = find_fonts(script, style, folder=fonts_dir, system=system_fonts)
         self.textures = images.find_images(textures_dir, key="generator.textures_dir") if textures_dir else []
         self.textures_share = textures_share if textures_dir else 0.0
         self._settings = (
-            VERSION, self.size, self.shares, style, script, irregularity, text_file, generated_text, textures_share
+            VERSION, self.size, self.shares, style, script, irregularity, text_file, generated_text,
+            textures_share, variety
         )  # fmt: skip
 
     @cached_property
@@ -128,7 +133,8 @@ class PageGenerator:
         rng = np.random.default_rng([seed, index])
         kind = str(rng.choice(list(self.shares), p=list(self.shares.values())))
         height, width = self.size or supports.draw_size(rng, kind)
-        support = supports.draw_support(rng, kind, height, width, texture=self._draw_texture(rng))
+        wild = self.variety > 0 and rng.random() < self.variety  # no draw at 0: those pages stay the same
+        support = supports.draw_support(rng, kind, height, width, texture=self._draw_texture(rng), wild=wild)
         paths = list(self.fonts)
         weights = np.array(list(self.fonts.values()))
         font = paths[int(rng.choice(len(paths), p=weights / weights.sum()))]
@@ -147,7 +153,7 @@ class PageGenerator:
         lines += marginalia.write(rng, scribe, plan, flow, printed=printed)
         if not printed and rng.random() < {"paper": 0.6, "parchment": 0.8, "palm_leaf": 0.1}[kind]:
             layout.rule(rng, plan, inks, kind)
-        image = _apply_inks(rng, support, inks, plan.body_px)
+        image = _apply_inks(rng, support, inks, plan.body_px, wild=wild)
         ink = np.maximum(inks.dark, inks.red) >= 128
         return GeneratedPage(image, ink, tuple(line for line in lines if line), kind, font, plan.body_px)
 
@@ -158,7 +164,7 @@ class PageGenerator:
 
 
 def _apply_inks(
-    rng: np.random.Generator, support: supports.Support, inks: Inks, body_px: float
+    rng: np.random.Generator, support: supports.Support, inks: Inks, body_px: float, *, wild: bool
 ) -> NDArray[np.uint8]:
     """Lay the inks on the support: they spread a little, take unevenly, and pool."""
     height, width = support.grain.shape
@@ -169,13 +175,15 @@ def _apply_inks(
     uneven = cv2.addWeighted(flow, -rng.uniform(0.02, 0.15), support.grain, -rng.uniform(0, 0.1), 1)
     dark_ink = _between(rng, CARBON, SOOT if support.kind != "parchment" else GALL)
     red_ink = _between(rng, VERMILION, OCHRE)
+    if wild:
+        dark_ink = _darker_than(support, dark_ink)
     spread = rng.uniform(0.45, 1.1) * min(1.0, body_px / 20)
     smear = 0.07 if support.kind == "palm_leaf" else 0.0
     _lay(page, inks.pigment, PIGMENT, np.full_like(uneven, 0.85), 1.2)
     _lay(page, inks.red, red_ink, uneven, spread)
     _lay(page, inks.dark, dark_ink, uneven, spread, smear=smear, smear_px=0.25 * body_px)
     if rng.random() < GREY_SHARE[support.kind]:
-        page = _reproduce_in_grey(rng, page)
+        page = _reproduce_in_grey(rng, page, brighten=wild)
     return page
 
 
@@ -217,13 +225,25 @@ def _lay(
     page[window] = cv2.blendLinear(part, ink, 1 - alpha, alpha)
 
 
-def _reproduce_in_grey(rng: np.random.Generator, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A black-and-white photograph of the page, its contrast stretched."""
+def _reproduce_in_grey(rng: np.random.Generator, page: NDArray[np.uint8], *, brighten: bool) -> NDArray[np.uint8]:
+    """A black-and-white photograph of the page, its contrast stretched, a dark page's by as much as it is lit."""
     light = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY).astype(np.float32)
     gain, middle = rng.uniform(0.9, 1.5), float(np.median(light[::7, ::7]))
-    light = (light - middle) * gain + 255 * rng.uniform(0.55, 0.88)
+    paper = 255 * rng.uniform(0.55, 0.88)
+    if brighten:
+        gain = max(gain, paper / middle)
+    light = (light - middle) * gain + paper
     grey: NDArray[np.uint8] = cv2.merge([np.rint(light.clip(0, 255)).astype(np.uint8)] * 3)
     return grey
+
+
+def _darker_than(support: supports.Support, colour: Colour) -> Colour:
+    """The ink, at most 0.4 times as light as the leaf: what is written on a dark leaf is blacker."""
+    left, top, right, bottom = map(int, support.area)
+    light = float(np.median(support.image[top:bottom:9, left:right:9])) / 255
+    gain = min(1.0, 0.4 * light / max(colour))
+    red, green, blue = (gain * value for value in colour)
+    return red, green, blue
 
 
 def _between(rng: np.random.Generator, one: Colour, other: Colour) -> Colour:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.synthesis import textures
+from manuscript_restore.synthesis import surfaces, textures
 from manuscript_restore.synthesis.textures import Picture, Plane, draw_noise
 
 Box = tuple[float, float, float, float]
@@ -149,7 +149,13 @@ def draw_size(rng: np.random.Generator, kind: str) -> tuple[int, int]:
 
 
 def draw_support(
-    rng: np.random.Generator, kind: str, height: int, width: int, *, texture: Picture | None = None
+    rng: np.random.Generator,
+    kind: str,
+    height: int,
+    width: int,
+    *,
+    texture: Picture | None = None,
+    wild: bool = False,
 ) -> Support:
     """Draw a blank leaf.
 
@@ -159,6 +165,7 @@ def draw_support(
         height: Of the picture in pixels.
         width: Of the picture in pixels.
         texture: uint8 (h, w, 3) photograph of a blank page to use instead of a drawn texture.
+        wild: Draw any sound surface, on any ground; else the common ones.
 
     Raises:
         ValueError: The kind is unknown.
@@ -169,9 +176,10 @@ def draw_support(
     large = min(height, width) >= MIN_SIDE
     on_background = large and rng.random() < material.on_background
     backdrop = np.array(BACKGROUNDS[rng.integers(len(BACKGROUNDS))]) * (255 * rng.uniform(0.8, 1.05))
-    inside, area = _outline(rng, material, height, width, on_background)
+    inset = rng.uniform(0.02, 0.3) if wild and rng.random() < 0.6 else 0.06
+    inside, area = _outline(rng, material, height, width, on_background, inset)
     if texture is None:
-        page, fine = _draw_page(rng, kind, height, width, inside)
+        page, fine = _draw_page(rng, kind, height, width, inside, wild)
     else:
         page, fine = textures.fit_texture(rng, texture, height, width)
     holes = _place_holes(rng, area) if kind == "palm_leaf" and large else ()
@@ -181,17 +189,18 @@ def draw_support(
     for hole in holes:
         _punch(rng, page, hole, beyond)
     if on_background:
-        page = _lay_down(rng, page, cv2.resize(inside, (width, height), interpolation=cv2.INTER_LINEAR), backdrop)
+        inside = cv2.resize(inside, (width, height), interpolation=cv2.INTER_LINEAR)
+        page = _lay_on_ground(rng, page, inside) if wild else _lay_down(rng, page, inside, backdrop)
     return Support(page, fine, area, holes, kind)
 
 
 def _draw_page(
-    rng: np.random.Generator, kind: str, height: int, width: int, inside: Plane
+    rng: np.random.Generator, kind: str, height: int, width: int, inside: Plane, wild: bool
 ) -> tuple[Picture, Plane]:
     """The colours of a leaf, uint8 (H, W, 3), and its fine texture, float32 (H, W)."""
     material = MATERIALS[kind]
     sort = material.sorts[rng.choice(len(material.sorts), p=[sort.share for sort in material.sorts])]
-    base = rng.uniform(*sort.depth)
+    base, red, green = surfaces.draw_tone(rng, kind) if wild else (rng.uniform(*sort.depth), sort.red, sort.green)
     scale = min(1.0, min(height, width) / (300 if kind == "palm_leaf" else 900))
     if kind == "palm_leaf":
         fine = textures.draw_leaf(rng, height, width, scale=scale)
@@ -200,10 +209,15 @@ def _draw_page(
     else:
         fine = textures.draw_parchment(rng, height, width)
     slow = base + (base + 0.25) * _slow_depth(rng, material, kind, inside, (height, width))
+    if wild:
+        slow += (base + 0.25) * surfaces.draw_clouds(rng, kind, *inside.shape)
+        np.maximum(slow, 0.3 * base, out=slow)
     grain = (base + 0.25) * rng.uniform(*material.grain)
     depth = cv2.resize(slow, (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.scaleAdd(fine, grain, depth, depth)
-    absorption = np.array([sort.red, sort.green, 1]) * (1 + rng.normal(0, 1, 3) * (0.04, 0.02, 0))
+    if wild and (relief := surfaces.draw_relief(rng, kind, height, width, scale=scale)) is not None:
+        cv2.scaleAdd(relief, base + 0.25, depth, depth)
+    absorption = np.array([red, green, 1]) * (1 + rng.normal(0, 1, 3) * (0.04, 0.02, 0))
     absorption[0] = min(absorption[0], 0.86 * absorption[1])  # beyond it the leaf is green
     return _to_light(depth, absorption, float(slow.min()) - 6 * grain, float(slow.max()) + 9 * grain), fine
 
@@ -249,7 +263,7 @@ def _slow_depth(
 
 
 def _outline(
-    rng: np.random.Generator, material: Material, height: int, width: int, on_background: bool
+    rng: np.random.Generator, material: Material, height: int, width: int, on_background: bool, most: float
 ) -> tuple[Plane, Box]:
     """How far inside the leaf (negative: outside) the cells of a coarse grid lie, in pixels; the leaf's box."""
     short = min(height, width)
@@ -259,7 +273,7 @@ def _outline(
     radius = max(1.0, rng.uniform(*material.corner) * short)
     # A side beyond the picture lies so far out that its worn edge and its corners do too, more or less.
     visible = (rng.random(4) < 0.85) & on_background
-    inset = np.where(visible, rng.uniform(0.008, 0.06, 4), -rng.uniform(0.01, 0.2, 4)) * short
+    inset = np.where(visible, rng.uniform(0.008, most, 4), -rng.uniform(0.01, 0.2, 4)) * short
     inset[~visible] -= radius
     rough = rng.uniform(0.0005, 0.003) * short if on_background else 0.0
     taper = (np.abs(np.linspace(-1, 1, columns) + rng.uniform(-0.1, 0.1)) ** rng.uniform(4, 14)).astype(np.float32)
@@ -296,6 +310,18 @@ def _lay_down(rng: np.random.Generator, page: Picture, inside: Plane, backdrop: 
     beyond = cv2.merge([cv2.convertScaleAbs(shade, alpha=value) for value in backdrop])
     alpha = (inside + 0.5).clip(0, 1)
     laid: Picture = cv2.blendLinear(page, beyond, alpha, 1 - alpha)
+    return laid
+
+
+def _lay_on_ground(rng: np.random.Generator, page: Picture, inside: Plane) -> Picture:
+    """Lay the leaf on any ground; on a flat one, as of a scanner or a retoucher, it may throw no shadow."""
+    ground, flat = surfaces.draw_ground(rng, *inside.shape)
+    if not flat or rng.random() < 0.3:
+        reach = np.float32(rng.uniform(0.002, 0.02) * min(inside.shape) + 2)
+        shade = cv2.exp(np.minimum(inside, 0) / reach) * np.float32(-rng.uniform(0.1, 0.6)) + 1
+        ground = cv2.multiply(ground, cv2.merge([shade] * 3), dtype=cv2.CV_8U)
+    alpha = (inside + 0.5).clip(0, 1)
+    laid: Picture = cv2.blendLinear(page, ground, alpha, 1 - alpha)
     return laid
 
 
