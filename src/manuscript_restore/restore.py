@@ -35,6 +35,10 @@ def restore(
     keep_colour: Annotated[
         bool, typer.Option("--keep-colour", help="Keep the colour of the paper, leaf or parchment.")
     ] = False,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="Sound pages of the same manuscript, a file or a folder: paper gets their colour."),
+    ] = None,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
     ] = False,
@@ -83,9 +87,11 @@ def restore(
         from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
+        from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
 
-        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch)
+        look = Look.of(like) if like else None
+        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
         planned = plan(inputs, out, suffix=suffix)

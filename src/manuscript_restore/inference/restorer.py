@@ -17,14 +17,13 @@ from manuscript_restore.images import to_rgb
 from manuscript_restore.images.colour import keep_support_colour, to_grey
 from manuscript_restore.inference.backends import Backend, TorchBackend
 from manuscript_restore.inference.evidence import Band, change, confidence
+from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
-from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
+from manuscript_restore.inference.tone import SAMPLES, Tone, fit_tone, follow, sample_starts
 from manuscript_restore.inference.views import FLIPS, as_view, turned
 
-SAMPLES = (4, 3)
-"""Tiles down and across that are looked at first: they decide on a page's tone, and whether it is sound."""
 SOUND = 0.02
-"""Mean of the damage map below which a page is sound, and is left as it is …"""
+"""Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
 SOUND_TILE = 4 * SOUND
 """… but for tiles with more damage than this."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
@@ -43,6 +42,7 @@ class Settings:
         tile: Side of the tiles, pixels.
         overlap: Pixels that tiles share.
         batch: Tiles at once; None: what suits the device.
+        like: Look of sound pages of the same manuscript, which the restored page is given; None: its own.
     """
 
     strength: float = 1.0
@@ -53,10 +53,13 @@ class Settings:
     tile: int = 256
     overlap: int = 32
     batch: int | None = None
+    like: Look | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UserError(f"strength={self.strength}: must be between 0 and 1")
+        if self.like and self.keep_colour:
+            raise UserError("like and keep_colour: the paper cannot have two colours; leave one of them out")
         Tiling(self.tile, self.overlap, self.batch or 1)  # checks them
 
 
@@ -79,10 +82,12 @@ class Restored:
 class Survey:
     """What a first look at a few tiles says of a page.
 
-    ``tone`` is what the network makes of its colours; tiles with a mean damage below ``spared`` stay as they are.
+    ``tone`` is what the network makes of its colours, and ``gain`` (3, 1, 1) takes these to the look that is asked
+    for. Tiles with a mean damage below ``spared`` stay as they are.
     """
 
     tone: Tone | None = None
+    gain: Tensor | None = None
     spared: float = 0.0
 
 
@@ -209,11 +214,10 @@ class Restorer:
         return self.settings.flips or self.settings.confidence
 
     def _survey(self, read: ReadRows, height: int, width: int, orientation: int) -> Survey:
-        tile, has_maps = self.settings.tile, self.backend.has_maps
-        if max(height, width) <= tile:
+        settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
+        one_tile = max(height, width) <= tile
+        if not settings.like and (one_tile or not (settings.page_tone or has_maps)):
             return Survey(spared=SOUND if has_maps else 0)
-        if not self.settings.page_tone and not has_maps:
-            return Survey()
         sampled = []
         for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
             rows = read(top, min(height, top + tile))
@@ -225,8 +229,13 @@ class Restorer:
         damage = seen[:, 3:4] if has_maps else torch.ones_like(seen[:, :1])
         of_tiles = damage.mean(dim=(1, 2, 3))
         if of_tiles.mean() < SOUND and of_tiles.max() < SOUND_TILE:
-            return Survey(spared=SOUND_TILE)
-        return Survey(fit_tone(original, seen[:, :3], damage) if self.settings.page_tone else None)
+            return Survey(spared=SOUND if one_tile else SOUND_TILE)
+        restored = seen[:, :3]
+        tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
+        if tone and settings.like:
+            restored = follow(tone, restored, original, damage)
+        gain = settings.like.gain(restored.numpy(), damage.numpy()) if settings.like else None
+        return Survey(tone, None if gain is None else torch.from_numpy(gain)[:, None, None])
 
     def _change_tiles(self, tiles: Tensor, survey: Survey) -> Tensor:
         """How tiles change: (B, 1 or 3, h, w) in [0, 1] → the same in [−1, 1], with more channels behind.
@@ -249,6 +258,8 @@ class Restorer:
             restored = follow(survey.tone, restored, original, damage)
         if settings.keep_colour:
             restored = restored.lerp(keep_support_colour(restored, original), damage)
+        if survey.gain is not None:
+            restored = restored.lerp((restored * survey.gain).clamp(0, 1), damage)
         change = settings.strength * (restored - original)
         channels = [to_grey(change) if tiles.shape[1] == 1 else change]
         if self.backend.has_maps:

@@ -13,6 +13,8 @@ from torch import Tensor
 DARK = 0.25
 """Mean of the colours below which pixels follow the shift less and less: black stays black."""
 
+SAMPLES = (4, 3)
+"""Tiles down and across that a page is looked at in first."""
 SURE = 0.5
 """Damage above which a pixel has a say in the page's tone."""
 
