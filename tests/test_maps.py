@@ -9,6 +9,7 @@ from manuscript_restore.data.ink import find_ink
 from manuscript_restore.errors import UserError
 from manuscript_restore.metrics.binary import binary_scores
 from manuscript_restore.models import build_model
+from manuscript_restore.models.decoders import Maps
 from manuscript_restore.models.network import CERTAIN
 from manuscript_restore.synthesis import generate_page
 
@@ -22,7 +23,7 @@ def network(**decoder):
 
 def set_damage(model, logit: float) -> None:
     """Let the map say the same of every pixel, and the restoration repaint the page."""
-    torch.nn.init.constant_(model.decoder.to_maps.damage[-1].bias, logit)
+    torch.nn.init.constant_(model.decoder.to_maps.damage.bias, logit / Maps.SHARPNESS)
     torch.nn.init.constant_(model.decoder.to_residual.bias, 0.3)
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.models.layers import zero_init
 
 
 class ReferenceDecoder(nn.Module):
@@ -68,24 +69,33 @@ class Upsample(nn.Module):
 
 
 class Maps(nn.Module):
-    """Logits of the damage, from features at a quarter of the page's size, and of the ink, from full-size ones.
+    """Logits of the damage, from the picture as a whole and features at a quarter of its size, and of the ink.
 
     Damage has no fine outlines, and a coarse map costs next to nothing. It starts as "all is damaged", so that a
     network whose colours are trained already goes on from there.
+
+    Args:
+        dim: Channels of the encoder's maps.
+        quarter: Channels at a quarter of the size.
+        full: Channels at full size.
     """
 
-    def __init__(self, quarter: int, full: int) -> None:
-        super().__init__()
-        self.damage = nn.Sequential(ResidualBlock(quarter), nn.Conv2d(quarter, 1, 1))
-        self.ink = nn.Conv2d(full, 1, 3, padding=1)
-        last = self.damage[-1]
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        nn.init.constant_(last.bias, 3.0)  # type: ignore[arg-type]
+    SHARPNESS = 10.0
+    """Factor on all logits: an optimiser moves every weight by its rate, and certainty needs large logits."""
 
-    def forward(self, quarter: Tensor, full: Tensor) -> Tensor:
-        """(B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
-        damage = F.interpolate(self.damage(quarter), full.shape[-2:], mode="bilinear")
-        return torch.cat([damage, self.ink(full)], dim=1)
+    def __init__(self, dim: int, quarter: int, full: int) -> None:
+        super().__init__()
+        self.refine = ResidualBlock(quarter)
+        self.damage = zero_init(nn.Conv2d(quarter, 1, 1))
+        self.damage_of_all = zero_init(nn.Linear(dim, 1))
+        self.ink = zero_init(nn.Conv2d(full, 1, 3, padding=1))
+        nn.init.constant_(self.damage.bias, 3.0 / self.SHARPNESS)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Tensor, quarter: Tensor, full: Tensor) -> Tensor:
+        """(B, dim, h, w), (B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
+        of_all = self.damage_of_all(tokens.mean(dim=(2, 3)))[:, :, None, None]  # (b, 1, 1, 1)
+        damage = F.interpolate(self.damage(self.refine(quarter)) + of_all, full.shape[-2:], mode="bilinear")
+        return self.SHARPNESS * torch.cat([damage, self.ink(full)], dim=1)
 
 
 class ProgressiveDecoder(nn.Module):
@@ -139,12 +149,9 @@ class ProgressiveDecoder(nn.Module):
         self.up_quarter = Upsample(eighth, quarter, factor=2, num_blocks=num_blocks)
         self.up_half = Upsample(quarter, half, factor=2, num_blocks=num_blocks)
         self.up_full = nn.Sequential(nn.Conv2d(half, 4 * full, 1), nn.PixelShuffle(2), nn.GELU())
-        self.to_residual = nn.Conv2d(2 * full, 3, 3, padding=1)
-        self.to_colour = nn.Linear(dim, 6)
-        for layer in (self.to_residual, self.to_colour):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.to_maps = Maps(quarter, 2 * full) if maps else None
+        self.to_residual = zero_init(nn.Conv2d(2 * full, 3, 3, padding=1))
+        self.to_colour = zero_init(nn.Linear(dim, 6))
+        self.to_maps = Maps(dim, quarter, 2 * full) if maps else None
 
     def forward(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Decode all feature maps; see the module's docstring for shapes."""
@@ -164,4 +171,6 @@ class ProgressiveDecoder(nn.Module):
         colour = self.to_colour(features[-1].mean(dim=(2, 3)))  # (b, 6)
         gain, offset = colour.view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
         restored: Tensor = images * (1 + gain) + offset + residual
-        return restored if self.to_maps is None else torch.cat([restored, self.to_maps(context, strokes)], dim=1)
+        if self.to_maps is None:
+            return restored
+        return torch.cat([restored, self.to_maps(features[-1], context, strokes)], dim=1)
