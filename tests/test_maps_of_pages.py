@@ -30,7 +30,9 @@ def untrained(folder: Path, *, damage: float) -> Path:
     }
     network = build_model(options)
     torch.nn.init.normal_(network.decoder.to_residual.weight, std=0.05)
-    torch.nn.init.constant_(network.decoder.to_maps.damage[-1].bias, damage)
+    maps = network.decoder.to_maps
+    torch.nn.init.constant_(maps.damage.bias, damage / maps.SHARPNESS)
+    torch.nn.init.normal_(maps.ink.weight)
     path = folder / "best.ckpt"
     state = {f"model.{key}": value for key, value in network.state_dict().items()}
     torch.save({"state_dict": state, "hyper_parameters": {"model": options}}, path)
