@@ -175,7 +175,7 @@ class LetterpressWear(Degradation):
             before = page.detach()
             support = find_support(before)
             ink = find_ink(before, support)
-            inside = smoothstep(soften(ink), 0.5, 1.0)
+            inside = smoothstep(soften(ink), 0.3, 0.9)
             lack = scale_to(lack[None], page.shape[-2:])[0].clamp(0, 1)
             # The deeper the valleys that lack ink, the more of the normal heights lie below.
             white = ((grain(page, place) - 2.5 * (1 - lack)) * 1.5 + 0.5).clamp(0, 1) * (4 * lack).clamp(max=1)
