@@ -1,14 +1,21 @@
 """The model in the box: small, there after installing, and better than nothing on pages that it never saw."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
 from manuscript_restore import Restorer
 from manuscript_restore.checkpoint import find_released
 from manuscript_restore.images import from_array, to_float
+from manuscript_restore.images.colour import to_lab
 from manuscript_restore.metrics import psnr, ssim
 from manuscript_restore.synthesis import generate_page
 from tests.damage import preset
+
+MODEL = json.loads((find_released("default") / "config.json").read_text())["model"]
+has_maps = pytest.mark.skipif(not MODEL["decoder"].get("maps"), reason="the model in the box has no damage map")
 
 
 def test_it_is_small():
@@ -29,3 +36,57 @@ def test_it_restores_pages_of_a_seed_that_never_trained(name, gain):
         similarities.append(ssim(restored[None], clean[None]) - ssim(degraded[None], clean[None]))
     assert torch.stack(gains).mean() > gain
     assert torch.stack(similarities).mean() > 0
+
+
+def noisy(picture):
+    """(3, H, W) with the grain of a scanner, in the levels of a file."""
+    rng = np.random.default_rng(0)
+    grain = torch.from_numpy(rng.normal(0, 2 / 255, picture.shape)).float()
+    return ((picture + grain).clamp(0, 1) * 255).round() / 255
+
+
+def block_changes(restored, original):
+    """How the means of blocks of 16×16 pixels changed, in levels of 256: (3, h, w)."""
+    return 255 * torch.nn.functional.avg_pool2d(restored - original, 16)
+
+
+@has_maps
+@pytest.mark.slow
+@pytest.mark.parametrize("area", ["dark", "light", "gradient"])
+def test_flat_areas_show_no_tiles(area):
+    start, end = {"dark": (0.1, 0.1), "light": (0.95, 0.95), "gradient": (0.1, 0.9)}[area]
+    original = noisy(torch.linspace(start, end, 608).expand(3, 608, 608))
+    changes = block_changes(Restorer.from_pretrained(device="cpu").restore(original), original)
+    assert changes.diff(dim=1).abs().max() <= 3
+    assert changes.diff(dim=2).abs().max() <= 3
+
+
+@has_maps
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["reference", "none"])
+def test_a_dark_border_stays(name):
+    page = to_float(from_array(generate_page(991, 1, height=512, width=512)))
+    scan = torch.full((3, 832, 832), 27 / 255)
+    scan[:, 160:672, 160:672] = preset(name)(page[None], seed=3)[0]
+    scan = noisy(scan)
+    changes = block_changes(Restorer.from_pretrained(device="cpu").restore(scan), scan)
+    changes[:, 8:44, 8:44] = 0  # the page, and two blocks about it
+    assert changes.abs().max() <= 3
+
+
+@has_maps
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["reference", "none"])
+def test_red_ink_stays_red(name):
+    """Rubrication keeps 0.9 of its chroma, on pages that are sound and on pages that were damaged."""
+    restorer, damage = Restorer.from_pretrained(device="cpu"), preset(name)
+    chromas = []
+    for seed in (0, 1, 12, 14, 15, 18):  # pages with red ink
+        clean = to_float(from_array(generate_page(991, seed, height=400, width=400)))
+        lightness, a, b = to_lab(clean)
+        red = (a > 20) & (torch.hypot(a, b) > 35) & (lightness < 70)
+        assert red.sum() > 400
+        restored = restorer.restore(damage(clean[None], seed=seed)[0])
+        chromas.append([torch.hypot(*to_lab(picture)[1:])[red].mean() for picture in (restored, clean)])
+    restored, clean = torch.tensor(chromas).mean(dim=0)
+    assert restored >= 0.9 * clean

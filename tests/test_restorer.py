@@ -23,8 +23,8 @@ class Function:
 
     description = "function"
 
-    def __init__(self, function=lambda tiles: tiles) -> None:
-        self.function = function
+    def __init__(self, function=lambda tiles: tiles, *, has_maps: bool = False) -> None:
+        self.function, self.has_maps = function, has_maps
         self.num_tiles = 0
 
     def default_batch(self, tile: int) -> int:
@@ -35,8 +35,9 @@ class Function:
         return self.function(tiles)
 
 
-def restorer(function=lambda tiles: tiles, **settings) -> Restorer:
-    return Restorer(Function(function), settings=Settings(**{"tile": 64, "overlap": 16, **settings}))
+def restorer(function=lambda tiles: tiles, *, has_maps: bool = False, **settings) -> Restorer:
+    backend = Function(function, has_maps=has_maps)
+    return Restorer(backend, settings=Settings(**{"tile": 64, "overlap": 16, **settings}))
 
 
 def page(*shape: int, seed: int = 0) -> Tensor:
@@ -211,6 +212,67 @@ def test_confidence_is_where_views_agree() -> None:
     assert result.confidence[10:20, :8].max() < 0.2
     torch.testing.assert_close(result.image, unsure(original[None])[0])  # measured, not averaged
     assert restorer().restore_with_evidence(original).confidence is None
+
+
+def of_bright_pixels(tiles: Tensor) -> Tensor:
+    """A network with maps that inverts what is bright, and takes what is dark for ink."""
+    mean = tiles.mean(dim=1, keepdim=True)
+    damage = (4 * mean - 2).clamp(0, 1)
+    return torch.cat([tiles + damage * (1 - 2 * tiles), damage, 1 - mean], dim=1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"flips": True}, {"keep_colour": True}, {"strength": 0.6}, {"page_tone": False}, {"tile": 300},
+     {"flips": True, "keep_colour": True, "strength": 0.9}],
+)  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_sound_stays_to_the_bit(channels: int, settings: dict) -> None:
+    original = page(channels, 150, 200)
+    result = restorer(of_bright_pixels, has_maps=True, **settings).restore(original)
+    sound = original.expand(3, -1, -1).mean(dim=0) <= 0.5
+    assert (result[:, sound] == original[:, sound]).all()
+    assert (result[:, ~sound] - original[:, ~sound]).abs().mean() > 0.03
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_sound_stays_in_whole_numbers_too(dtype: type) -> None:
+    array = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (150, 200, 3)).astype(dtype)
+    restored = restorer(of_bright_pixels, has_maps=True).restore(array)
+    sound = array.mean(axis=2) < 0.499 * np.iinfo(dtype).max
+    np.testing.assert_array_equal(restored[sound], array[sound])
+    assert (restored[~sound] != array[~sound]).mean() > 0.9
+
+
+def test_the_maps_are_the_networks() -> None:
+    original = page(3, 150, 200)
+    result = restorer(of_bright_pixels, has_maps=True).restore_with_evidence(original)
+    expected = of_bright_pixels(original[None])[0]
+    assert result.damage is not None
+    assert result.ink is not None
+    torch.testing.assert_close(result.damage, expected[3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.ink, expected[4], atol=1e-5, rtol=0)
+    plain = restorer().restore_with_evidence(original)
+    assert plain.damage is plain.ink is None
+
+
+def test_a_sound_page_is_left_as_it_is() -> None:
+    """Small doubts all over a page do not change it; a spot among them is restored all the same."""
+    original = 0.4 * page(3, 500, 300)
+    original[:, ::16, ::16] = 0.6  # damage of 0.4 in every 256th pixel
+    result = restorer(of_bright_pixels, has_maps=True).restore_with_evidence(original)
+    assert torch.equal(result.image, original)
+    assert result.damage is not None
+    assert not result.damage.any()
+    spotted = original.clone()
+    spotted[:, 60:100, 130:170] = 0.9  # where no sample is taken
+    result = restorer(of_bright_pixels, has_maps=True).restore_with_evidence(spotted)
+    assert result.damage is not None
+    assert (result.damage[70:90, 140:160] == 1).all()
+    assert torch.equal(result.image[:, 200:], original[:, 200:])
+    small = 0.4 * page(3, 60, 60)
+    small[:, :2, :30] = 0.6
+    assert torch.equal(restorer(of_bright_pixels, has_maps=True).restore(small), small)
 
 
 def test_the_change_map_is_scikit_images() -> None:

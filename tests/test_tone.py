@@ -7,6 +7,9 @@ from torch import Tensor
 
 from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
 
+ALL = torch.ones(4, 1, 32, 32)
+SAME = Tone(torch.ones(3, 1, 1), torch.zeros(3, 1, 1))
+
 
 def tiles(count: int = 4) -> Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -15,7 +18,8 @@ def tiles(count: int = 4) -> Tensor:
 def test_the_fit_is_numpys() -> None:
     original = tiles()
     restored = (0.8 * original + 0.1 + 0.05 * tiles(5)[1:]).clamp(0, 1)
-    tone = fit_tone(original, restored)
+    tone = fit_tone(original, restored, ALL)
+    assert tone
     for channel in range(3):
         expected = np.polyfit(original[:, channel].flatten(), restored[:, channel].flatten(), 1)
         assert tone.gain[channel].item() == pytest.approx(expected[0], abs=2e-3)
@@ -24,7 +28,8 @@ def test_the_fit_is_numpys() -> None:
 
 def test_a_page_of_one_colour_has_a_tone() -> None:
     flat = torch.full((1, 3, 16, 16), 0.5)
-    tone = fit_tone(flat, flat + 0.2)
+    tone = fit_tone(flat, flat + 0.2, ALL[:1, :, :16, :16])
+    assert tone
     torch.testing.assert_close(tone(flat), flat + 0.2)
     assert tone.gain.allclose(torch.ones(1))
 
@@ -32,7 +37,7 @@ def test_a_page_of_one_colour_has_a_tone() -> None:
 def test_tiles_that_judge_for_themselves_are_brought_together() -> None:
     original = 0.4 + 0.5 * tiles()
     judged = original + torch.tensor([-0.05, 0.0, 0.04, 0.1])[:, None, None, None]
-    together = follow(Tone(torch.ones(3, 1, 1), torch.zeros(3, 1, 1)), judged, original)
+    together = follow(SAME, judged, original, ALL)
     torch.testing.assert_close(together, original, atol=1e-6, rtol=0)
 
 
@@ -40,16 +45,32 @@ def test_what_was_taken_away_within_a_tile_stays_away() -> None:
     paper = torch.full((1, 3, 32, 32), 0.8)
     stained = paper.clone()
     stained[..., :10, :20] = 0.5
-    together = follow(Tone(torch.ones(3, 1, 1), torch.zeros(3, 1, 1)), paper + 0.1, stained)
+    together = follow(SAME, paper + 0.1, stained, ALL[:1])
     torch.testing.assert_close(together, paper)
 
 
 def test_black_stays_black() -> None:
     original = torch.full((1, 3, 32, 32), 0.6)
     original[..., :4] = 0
-    together = follow(Tone(torch.ones(3, 1, 1), torch.full((3, 1, 1), 0.2)), original, original)
+    together = follow(Tone(torch.ones(3, 1, 1), torch.full((3, 1, 1), 0.2)), original, original, ALL[:1])
     assert together[..., :4].max() == 0
     torch.testing.assert_close(together[..., 4:], original[..., 4:] + 0.2)
+
+
+def test_only_what_is_damaged_decides_and_moves() -> None:
+    """The right half is a surround that the network left alone, whatever its colour."""
+    damage = ALL.clone()
+    damage[..., 16:] = 0
+    original = 0.2 + 0.5 * tiles()
+    restored = torch.where(damage > 0, 1.2 * original + 0.1, original)
+    tone = fit_tone(original, restored, damage)
+    assert tone
+    assert tone.gain.flatten().tolist() == pytest.approx([1.2] * 3, abs=1e-3)
+    judged = restored + 0.1 * damage
+    together = follow(tone, judged, original, damage)
+    assert (together[..., 16:] == original[..., 16:]).all()
+    torch.testing.assert_close(together[..., :16], restored[..., :16] + 0.05, atol=1e-3, rtol=0)  # half the tile's
+    assert fit_tone(original, restored, 0 * damage) is None
 
 
 @pytest.mark.parametrize(("length", "expected"), [(20, [0]), (63, [15]), (70, [0, 38]), (300, [0, 134, 268])])

@@ -35,6 +35,10 @@ def restore(
     keep_colour: Annotated[
         bool, typer.Option("--keep-colour", help="Keep the colour of the paper, leaf or parchment.")
     ] = False,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="Sound pages of the same manuscript, a file or a folder: paper gets their colour."),
+    ] = None,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
     ] = False,
@@ -43,6 +47,10 @@ def restore(
     confidence_map: Annotated[
         bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
     ] = False,
+    damage_map: Annotated[
+        bool, typer.Option("--damage-map", help="What the network took for damage; the rest is as it was.")
+    ] = False,
+    ink: Annotated[bool, typer.Option("--ink", help="A bilevel mask of the ink: TIFF, CCITT group 4.")] = False,
     comparison: Annotated[
         bool, typer.Option("--comparison", help="Before, after and change in one picture.")
     ] = False,
@@ -68,14 +76,22 @@ def restore(
     """
     try:
         suffix = _suffix(format)
-        maps = {"change": change_map, "confidence": confidence_map, "comparison": comparison}
+        maps = {
+            "change": change_map,
+            "confidence": confidence_map,
+            "damage": damage_map,
+            "ink": ink,
+            "comparison": comparison,
+        }
         # Here, so that --help does not wait for PyTorch.
         from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
+        from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
 
-        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch)
+        look = Look.of(like) if like else None
+        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
         planned = plan(inputs, out, suffix=suffix)
@@ -146,7 +162,13 @@ class PageProgress:
         counts = Counter(outcome.status for outcome in outcomes)
         seconds = time.perf_counter() - self._started
         megapixels = sum(outcome.num_pixels for outcome in outcomes) / 1e6
-        words = {"restored": "restored", "skipped": "there already", "flagged": "flagged", "failed": "failed"}
+        words = {
+            "restored": "restored",
+            "sound": "sound (left as is)",
+            "skipped": "there already",
+            "flagged": "flagged",
+            "failed": "failed",
+        }
         said = ", ".join(f"{counts[status]} {words[status]}" for status in words if counts[status])
         if self._left_out:
             from manuscript_restore.archive import kinds

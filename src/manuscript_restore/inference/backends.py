@@ -1,7 +1,8 @@
-"""What runs the network. Another engine (an exported model, say) is another class with the same three members."""
+"""What runs the network. Another engine (an exported model, say) is another class with the same members."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,19 @@ class Backend(Protocol):
     def description(self) -> str:
         """Engine, device and precision, for the record: ``"torch 2.15.0, cpu, fp32"``."""
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether the network says what is damaged and what is ink."""
+
     def default_batch(self, tile: int) -> int:
         """How many tiles of that side it takes at once best."""
 
     def __call__(self, tiles: Tensor) -> Tensor:
-        """(B, 3, h, w) float32 in [0, 1] on the CPU → the same, for any h and w."""
+        """(B, 3, h, w) float32 in [0, 1] on the CPU → the same, for any h and w.
+
+        With maps (B, 5, h, w): the colours, the damage, the ink. Where the damage is 0 the colours are those of
+        the tile to the bit.
+        """
 
 
 class TorchBackend:
@@ -33,7 +42,7 @@ class TorchBackend:
     threads are not multiplied by theirs.
 
     Args:
-        model: Maps (B, 3, h, w) in [0, 1] to the same.
+        model: A `RestorationNetwork`, or anything that maps (B, 3, h, w) in [0, 1] to the same.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the best there is.
         precision: ``fp32``, ``bf16``, or ``auto``: bf16 on a GPU that computes in it, fp32 elsewhere (a CPU
             without bf16 units is six times slower with it).
@@ -53,8 +62,9 @@ class TorchBackend:
         self.bf16 = precision == "bf16" or (precision == "auto" and bf16_fits)
         # Convolutions on a CPU are a quarter faster so, and no slower on a GPU.
         self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
-        if compile:
-            self.model.compile(dynamic=False)
+        self.has_maps: bool = getattr(model, "has_maps", False)
+        predict: Callable[[Tensor], Any] = getattr(model, "predict", model) if self.has_maps else model
+        self._predict = torch.compile(predict, dynamic=False) if compile else predict
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
 
     @property
@@ -68,7 +78,7 @@ class TorchBackend:
         return max(1, tiles_of_256 * 256**2 // tile**2)
 
     def __call__(self, tiles: Tensor) -> Tensor:
-        """Restore (B, 3, h, w)."""
+        """Restore (B, 3, h, w): the same, or with maps (B, 5, h, w)."""
         return self._thread.submit(self._restore, tiles).result()
 
     def _restore(self, tiles: Tensor) -> Tensor:
@@ -85,7 +95,8 @@ class TorchBackend:
 
     def _forward(self, tiles: Tensor) -> Tensor:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            restored: Tensor = self.model(tiles.to(self.device, memory_format=torch.channels_last))
+            predicted = self._predict(tiles.to(self.device, memory_format=torch.channels_last))
+            restored: Tensor = torch.cat(predicted, dim=1) if self.has_maps else predicted
             # Contiguous again: what follows goes through the rows.
             return restored.float().cpu().contiguous()
 

@@ -1,8 +1,9 @@
 """What a scholar may check: where a page changed, how surely, and a record of how it was made.
 
 The maps are 8-bit grey pictures. *Change*: ten grey levels a unit of CIEDE2000, white at 25.5 and above.
-*Confidence*: white where all views of the page agree, black where their standard deviation reaches a tenth of the
-full scale. Maps of pages beyond `MAP_SIDE` are block means at a whole fraction of the size.
+*Confidence*: white where all views of the page agree, black where their standard deviation reaches a tenth of
+the full scale. *Damage*: white where the network saw damage and its restoration was taken whole, black where the
+page was left as it is. Maps of pages beyond `MAP_SIDE` are block means at a whole fraction of the size.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.images import to_array, to_uint8
 from manuscript_restore.images.colour import delta_e_2000
 from manuscript_restore.images.figures import contact_sheet
@@ -28,6 +30,8 @@ SPREAD_LIMIT = 0.1
 """Standard deviation of the views at which confidence is 0."""
 VISIBLE = 2.3
 """CIEDE2000 of a just noticeable difference (Mahy et al. 1994)."""
+INK = 0.5
+"""Of the ink map, above which a pixel is ink."""
 BINS_PER_UNIT = 20
 SAMPLING = 5
 """Every so many-th row and column decides a page's mean change; odd: networks leave patterns of 2, 4, 8 pixels."""
@@ -38,13 +42,16 @@ class Band:
     """Some rows of a page, restored.
 
     ``original`` and ``restored`` are (C, n, W) in [0, 1], C as given; ``spread`` is the standard deviation
-    (n, W) of the views' restorations, averaged over the colours, or None.
+    (n, W) of the views' restorations, averaged over the colours, or None. ``damage`` (what was applied: 0 where
+    the page was left as it is) and ``ink`` are (n, W) in [0, 1], or None of a network without these maps.
     """
 
     top: int
     original: Tensor
     restored: Tensor
     spread: Tensor | None
+    damage: Tensor | None = None
+    ink: Tensor | None = None
 
 
 def change(band: Band) -> Tensor:
@@ -90,6 +97,8 @@ class Scores:
         self._histogram = np.zeros(100 * BINS_PER_UNIT + 1, np.int64)
         self._change = 0.0
         self._confidence: float | None = None
+        self._damage: float | None = None
+        self._sound = True
 
     def add(self, band: Band) -> None:
         """Count a band."""
@@ -105,10 +114,15 @@ class Scores:
         if band.spread is not None:
             total = confidence(sample(band.spread)).sum().item()
             self._confidence = (self._confidence or 0.0) + total
+        if band.damage is not None:
+            self._damage = (self._damage or 0.0) + sample(band.damage).sum().item()
+            self._sound = self._sound and not band.damage.any()
 
     def summary(self) -> dict[str, float]:
-        """Mean and 95th percentile of the change in CIEDE2000, the share of pixels that changed visibly, and
-        the mean confidence if it was measured.
+        """Mean and 95th percentile of the change in CIEDE2000, and the share of pixels that changed visibly.
+
+        The mean confidence if it was measured. Of a network with maps the mean damage, and whether the page is
+        sound: without damage in any pixel.
         """
         share = self._histogram.cumsum() / max(1, self._histogram.sum())
         count = max(1, int(self._histogram.sum()))
@@ -117,7 +131,11 @@ class Scores:
             "change_95th_percentile": float(np.searchsorted(share, 0.95)) / BINS_PER_UNIT,
             "changed_share": float(1 - share[int(VISIBLE * BINS_PER_UNIT)]),
         }
-        return scores if self._confidence is None else {**scores, "confidence_mean": self._confidence / count}
+        if self._confidence is not None:
+            scores["confidence_mean"] = self._confidence / count
+        if self._damage is not None:
+            scores |= {"damage_mean": self._damage / count, "sound": self._sound}
+        return scores
 
 
 class Evidence:
@@ -125,13 +143,17 @@ class Evidence:
 
     Args:
         height, width: Of the page.
-        maps: Which of ``change``, ``confidence`` and ``comparison`` are wanted.
+        maps: Which of ``change``, ``confidence``, ``damage`` and ``comparison`` are wanted.
+        ink: Takes the ink, if that is wanted.
     """
 
-    def __init__(self, height: int, width: int, *, maps: frozenset[str]) -> None:
+    def __init__(self, height: int, width: int, *, maps: frozenset[str], ink: BilevelTiff | None = None) -> None:
         self.scores = Scores()
+        self.ink = ink
         self._maps = {
-            name: BlockMeans(height, width, longest=MAP_SIDE) for name in ("change", "confidence") if name in maps
+            name: BlockMeans(height, width, longest=MAP_SIDE)
+            for name in ("change", "confidence", "damage")
+            if name in maps
         }
         self._pair = (
             [BlockMeans(height, width, longest=COMPARISON_SIDE, channels=3) for _ in range(2)]
@@ -143,6 +165,8 @@ class Evidence:
     def add(self, band: Band) -> None:
         """Add the next rows."""
         self.scores.add(band)
+        if self.ink and band.ink is not None:
+            self.ink.add((band.ink > INK).numpy())
         if "change" in self._maps or self._pair:
             changed = change(band)[None]
             if "change" in self._maps:
@@ -154,10 +178,12 @@ class Evidence:
                     means.add(band.top, rows)
         if "confidence" in self._maps and band.spread is not None:
             self._maps["confidence"].add(band.top, confidence(band.spread)[None])
+        if "damage" in self._maps and band.damage is not None:
+            self._maps["damage"].add(band.top, band.damage[None])
 
     def pictures(self) -> dict[str, Image.Image]:
         """The wanted pictures by name; to be asked for after the last band."""
-        scales = {"change": CHANGE_LEVELS / 255, "confidence": 1}
+        scales = {"change": CHANGE_LEVELS / 255, "confidence": 1, "damage": 1}
         drawn: dict[str, Image.Image] = {
             name: _grey_picture(means.means() * scales[name]) for name, means in self._maps.items()
         }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -18,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manuscript_restore.archive import Document, open_document, write_pages
+from manuscript_restore.archive import Document, Page, open_document, write_pages
+from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.inference.evidence import Evidence
@@ -26,7 +28,9 @@ from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
 from manuscript_restore.inference.restorer import Restorer
 
-MAPS = ("change", "confidence", "comparison")
+OF_NETWORK = ("damage", "ink")
+"""Maps that the network must have."""
+MAPS = ("change", "confidence", "comparison", *OF_NETWORK)
 LARGE_PAGE = 50_000_000
 """Pixels from which pages are restored one at a time, whatever ``jobs``: memory holds one of them."""
 
@@ -63,7 +67,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: ``restored``, ``skipped`` (there already), ``flagged`` or ``failed``, and why."""
+    """What became of a task, and why.
+
+    ``status`` is ``restored``, ``sound`` (left as it is), ``skipped`` (there already), ``flagged`` or ``failed``.
+    """
 
     task: Task
     status: str
@@ -102,6 +109,9 @@ class Job:
         output: What is written.
         jobs: Files in work at a time.
         on_progress: Told, from any thread, how far a file is.
+
+    Raises:
+        UserError: ``jobs`` is below 1, or maps are wanted that the network does not have.
     """
 
     def __init__(
@@ -109,6 +119,9 @@ class Job:
     ) -> None:
         if jobs < 1:
             raise UserError(f"jobs={jobs}: must be at least 1")
+        if (missing := output.maps & set(OF_NETWORK)) and not restorer.backend.has_maps:
+            name = restorer.identity.name if restorer.identity else restorer.backend.description
+            raise UserError(f"{min(missing)} map: the model {name} has none; leave it out, or give another model")
         self.restorer, self.output, self.num_jobs = restorer, output, jobs
         self._on_progress = on_progress
         self._stop = threading.Event()
@@ -150,7 +163,7 @@ class Job:
         started = time.perf_counter()
         with open_document(task.source) as document, self._turn(document):
             _make_folder(task.target.parent)
-            evidence = [Evidence(page.height, page.width, maps=self.output.maps) for page in document.pages]
+            evidence = [self._evidence(page) for page in document.pages]
             try:
                 with whole_file(task.target) as unfinished:
                     pages = [
@@ -160,6 +173,9 @@ class Job:
                         unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
                     )
                     outcome = self._outcome(task, document, evidence, started)
+                    if outcome.status == "sound" and task.format == document.format:
+                        shutil.copyfile(task.source, unfinished)  # a JPEG would lose by being written again
+                        notes = ["the page is sound: its file was copied"]
                     self._write_evidence(outcome, evidence)
                     if self.output.sidecar:
                         self._write_record(outcome, unfinished, [*document.notes, *notes])
@@ -171,6 +187,12 @@ class Job:
         if self.output.overwrite:  # what an earlier run left under the other name is replaced as well
             (task.target if outcome.status == "flagged" else task.flagged).unlink(missing_ok=True)
         return outcome
+
+    def _evidence(self, page: Page) -> Evidence:
+        wanted = "ink" in self.output.maps
+        resolution = page.metadata.resolution
+        ink = BilevelTiff(page.width, resolution=resolution, orientation=page.orientation) if wanted else None
+        return Evidence(page.height, page.width, maps=self.output.maps, ink=ink)
 
     def _turn(self, document: Document) -> contextlib.AbstractContextManager[Any]:
         """Large pages wait for each other: they are what memory is taken by."""
@@ -210,7 +232,7 @@ class Job:
         )
         return Outcome(
             task,
-            "flagged" if most > limit else "restored",
+            "flagged" if most > limit else "sound" if all(page.get("sound") for page in pages) else "restored",
             reason if most > limit else "",
             time.perf_counter() - started,
             sum(page.height * page.width for page in document.pages),
@@ -219,10 +241,13 @@ class Job:
 
     def _write_evidence(self, outcome: Outcome, evidence: Sequence[Evidence]) -> None:
         for number, page in enumerate(evidence):
+            numbered = f"{number + 1}." if len(evidence) > 1 else ""
             for name, picture in page.pictures().items():
-                numbered = f"{number + 1}.{name}" if len(evidence) > 1 else name
-                with whole_file(beside(outcome.written, f"{numbered}.png")) as unfinished:
+                with whole_file(beside(outcome.written, f"{numbered}{name}.png")) as unfinished:
                     picture.save(unfinished, "PNG")
+            if page.ink:
+                with whole_file(beside(outcome.written, f"{numbered}ink.tif")) as unfinished:
+                    page.ink.save(unfinished)
 
     def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:
         content = record(

@@ -1,6 +1,6 @@
 """The public face: a trained network as a function from a page to a restored page, of any size."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,14 +17,16 @@ from manuscript_restore.images import to_rgb
 from manuscript_restore.images.colour import keep_support_colour, to_grey
 from manuscript_restore.inference.backends import Backend, TorchBackend
 from manuscript_restore.inference.evidence import Band, change, confidence
+from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
-from manuscript_restore.inference.tone import Tone, fit_tone, follow, sample_starts
+from manuscript_restore.inference.tone import SAMPLES, Tone, fit_tone, follow, sample_starts
+from manuscript_restore.inference.views import FLIPS, as_view, turned
 
-SAMPLES = (4, 3)
-"""Tiles down and across that decide on a page's tone."""
+SOUND = 0.02
+"""Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
+SOUND_TILE = 4 * SOUND
+"""… but for tiles with more damage than this."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
-VIEW_SHIFT = 8
-"""Pixels by which each view of an ensemble is shifted: half a patch, so that the patches fall elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Settings:
         tile: Side of the tiles, pixels.
         overlap: Pixels that tiles share.
         batch: Tiles at once; None: what suits the device.
+        like: Look of sound pages of the same manuscript, which the restored page is given; None: its own.
     """
 
     strength: float = 1.0
@@ -50,10 +53,13 @@ class Settings:
     tile: int = 256
     overlap: int = 32
     batch: int | None = None
+    like: Look | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UserError(f"strength={self.strength}: must be between 0 and 1")
+        if self.like and self.keep_colour:
+            raise UserError("like and keep_colour: the paper cannot have two colours; leave one of them out")
         Tiling(self.tile, self.overlap, self.batch or 1)  # checks them
 
 
@@ -61,12 +67,28 @@ class Settings:
 class Restored:
     """A restored page with its evidence, all float32; see `manuscript_restore.inference.evidence`.
 
-    ``image`` is (3, H, W) in [0, 1], ``change`` (H, W) in CIEDE2000, ``confidence`` (H, W) in [0, 1] or None.
+    ``image`` is (3, H, W) in [0, 1], ``change`` (H, W) in CIEDE2000. The others are (H, W) in [0, 1]:
+    ``confidence`` if it was measured, ``damage`` and ``ink`` if the network has these maps, else None.
     """
 
     image: Tensor
     change: Tensor
     confidence: Tensor | None
+    damage: Tensor | None = None
+    ink: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first look at a few tiles says of a page.
+
+    ``tone`` is what the network makes of its colours, and ``gain`` (3, 1, 1) takes these to the look that is asked
+    for. Tiles with a mean damage below ``spared`` stay as they are.
+    """
+
+    tone: Tone | None = None
+    gain: Tensor | None = None
+    spared: float = 0.0
 
 
 class Restorer:
@@ -145,11 +167,16 @@ class Restorer:
         _, height, width = image.shape
         image = image.detach().cpu().float()
         bands = list(self.bands(lambda top, bottom: image[:, top:bottom], height=height, width=width))
-        spreads = [confidence(band.spread) for band in bands if band.spread is not None]
+
+        def joined(parts: list[Tensor | None]) -> Tensor | None:
+            return torch.cat([part for part in parts if part is not None]) if parts[0] is not None else None
+
         return Restored(
             image=torch.cat([band.restored for band in bands], dim=1),
             change=torch.cat([change(band) for band in bands]),
-            confidence=torch.cat(spreads) if spreads else None,
+            confidence=joined([None if band.spread is None else confidence(band.spread) for band in bands]),
+            damage=joined([band.damage for band in bands]),
+            ink=joined([band.ink for band in bands]),
         )
 
     def bands(self, read: ReadRows, *, height: int, width: int, orientation: int = 1) -> Iterator[Band]:
@@ -163,7 +190,7 @@ class Restorer:
             orientation: How EXIF says that the stored page is to be turned for looking at it, 1–8: the network
                 sees it upright, the result is as stored.
         """
-        tone = self._look(read, height, width, orientation)
+        survey = self._survey(read, height, width, orientation)
         latest = torch.empty(0)  # the rows that were read last, with their alpha
 
         def read_colours(top: int, bottom: int) -> Tensor:
@@ -171,51 +198,81 @@ class Restorer:
             latest = read(top, bottom)
             return latest[: 1 if latest.shape[0] < 3 else 3]
 
-        restore = _turned(lambda tiles: self._restore_tiles(tiles, tone), orientation)
-        for top, rows in restore_rows(read_colours, restore, height=height, width=width, tiling=self.tiling):
+        change_of = turned(lambda tiles: self._change_tiles(tiles, survey), orientation)
+        for top, rows in restore_rows(read_colours, change_of, height=height, width=width, tiling=self.tiling):
             original = latest[:, : rows.shape[1]]
             num_colours = 1 if original.shape[0] < 3 else 3
-            restored = torch.cat([rows[:num_colours], original[num_colours:]])  # alpha as it was
-            yield Band(top, original, restored, rows[-1] if self._measures_spread else None)
+            # Only changes were faded into each other: where there is none, this is the page to the bit.
+            colours = (original[:num_colours] + rows[:num_colours]).clamp(0, 1)
+            restored = torch.cat([colours, original[num_colours:]])  # alpha as it was
+            maps = rows[num_colours:]
+            damage, ink = maps[:2].clamp(0, 1) if self.backend.has_maps else (None, None)
+            yield Band(top, original, restored, maps[-1] if self._measures_spread else None, damage, ink)
 
     @property
     def _measures_spread(self) -> bool:
         return self.settings.flips or self.settings.confidence
 
-    def _look(self, read: ReadRows, height: int, width: int, orientation: int) -> Tone | None:
-        """What the network makes of this page's colours, from a few of its tiles."""
-        tile = self.settings.tile
-        if not self.settings.page_tone or max(height, width) <= tile:
-            return None
+    def _survey(self, read: ReadRows, height: int, width: int, orientation: int) -> Survey:
+        settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
+        one_tile = max(height, width) <= tile
+        if not settings.like and (one_tile or not (settings.page_tone or has_maps)):
+            return Survey(spared=SOUND if has_maps else 0)
         sampled = []
         for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
             rows = read(top, min(height, top + tile))
             rows = rows[: 1 if rows.shape[0] < 3 else 3].expand(3, -1, -1)
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
             tiles = torch.stack([rows[..., left : left + tile] for left in columns])
-            sampled.append((tiles, _turned(self.backend, orientation)(tiles)))
-        return fit_tone(*(torch.cat(tiles) for tiles in zip(*sampled, strict=True)))
+            sampled.append((tiles, turned(self.backend, orientation)(tiles)))
+        original, seen = (torch.cat(tiles) for tiles in zip(*sampled, strict=True))
+        damage = seen[:, 3:4] if has_maps else torch.ones_like(seen[:, :1])
+        of_tiles = damage.mean(dim=(1, 2, 3))
+        if of_tiles.mean() < SOUND and of_tiles.max() < SOUND_TILE:
+            return Survey(spared=SOUND if one_tile else SOUND_TILE)
+        restored = seen[:, :3]
+        tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
+        if tone and settings.like:
+            restored = follow(tone, restored, original, damage)
+        gain = settings.like.gain(restored.numpy(), damage.numpy()) if settings.like else None
+        return Survey(tone, None if gain is None else torch.from_numpy(gain)[:, None, None])
 
-    def _restore_tiles(self, tiles: Tensor, tone: Tone | None) -> Tensor:
-        """(B, 1 or 3, h, w) → restored (B, the same, h, w), with one more channel, the spread, if measured."""
+    def _change_tiles(self, tiles: Tensor, survey: Survey) -> Tensor:
+        """How tiles change: (B, 1 or 3, h, w) in [0, 1] → the same in [−1, 1], with more channels behind.
+
+        These are damage and ink if the network has maps, and the spread if it is measured. Every correction of
+        what the network made is weighted by the damage: where that is 0, the change is exactly 0.
+        """
         settings = self.settings
         original = tiles.expand(-1, 3, -1, -1)
-        views = [self.backend(original)]
+        views = [self._changed(original)]
         if self._measures_spread:
-            views += [_as_view(self.backend, original, axes) for axes in ((-1,), (-2,), (-1, -2))]
-        restored = torch.stack(views).mean(dim=0) if settings.flips else views[0]
-        if tone:
-            restored = follow(tone, restored, original)
+            views += [as_view(self._changed, original, axes) for axes in FLIPS]
+        seen = torch.stack(views).mean(dim=0) if settings.flips else views[0]
+        change, maps = seen[:, :3], seen[:, 3:]
+        damage = maps[:, :1] if self.backend.has_maps else torch.ones_like(seen[:, :1])
+        damaged = damage.mean(dim=(1, 2, 3), keepdim=True) >= survey.spared
+        damage = damage * damaged
+        restored = original + change * damaged
+        if survey.tone:
+            restored = follow(survey.tone, restored, original, damage)
         if settings.keep_colour:
-            restored = keep_support_colour(restored, original)
-        if settings.strength < 1:
-            restored = torch.lerp(original, restored, settings.strength)
-        if tiles.shape[1] == 1:
-            restored = to_grey(restored)
-        if len(views) == 1:
-            return restored
-        spread = torch.stack(views).std(dim=0, correction=0).mean(dim=1, keepdim=True)
-        return torch.cat([restored, settings.strength * spread], dim=1)
+            restored = restored.lerp(keep_support_colour(restored, original), damage)
+        if survey.gain is not None:
+            restored = restored.lerp((restored * survey.gain).clamp(0, 1), damage)
+        change = settings.strength * (restored - original)
+        channels = [to_grey(change) if tiles.shape[1] == 1 else change]
+        if self.backend.has_maps:
+            channels += [damage, maps[:, 1:2]]
+        if self._measures_spread:
+            spread = torch.stack(views)[:, :, :3].std(dim=0, correction=0).mean(dim=1, keepdim=True)
+            channels += [settings.strength * spread * damaged]
+        return torch.cat(channels, dim=1)
+
+    def _changed(self, tiles: Tensor) -> Tensor:
+        """What the network makes of tiles, its colours as changes of theirs."""
+        seen = self.backend(tiles)
+        return torch.cat([seen[:, :3] - tiles, seen[:, 3:]], dim=1)
 
     def _restore_tensor(self, image: Tensor) -> Tensor:
         _check(image)
@@ -236,41 +293,6 @@ class Restorer:
         elif image.mode not in ("L", "LA", "RGB", "RGBA") and not image.mode.startswith("I;16"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         return Image.fromarray(self.restore(np.asarray(image)))
-
-
-def _as_view(backend: Backend, tiles: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Restore flipped and shifted tiles, and bring the result back."""
-    flipped = tiles.flip(axes)
-    shift = (VIEW_SHIFT * (-1 in axes), 0, VIEW_SHIFT * (-2 in axes), 0)  # left, right, top, bottom
-    restored = backend(torch.nn.functional.pad(flipped, shift, mode="replicate"))
-    return restored[..., shift[2] :, shift[0] :].flip(axes)
-
-
-# EXIF orientation → (flip of rows, flip of columns, transpose), applied in this order to what is stored.
-_UPRIGHT = {
-    1: (False, False, False),
-    2: (False, True, False),
-    3: (True, True, False),
-    4: (True, False, False),
-    5: (False, False, True),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (False, True, True),
-}
-
-
-def _turned(restore: Callable[[Tensor], Tensor], orientation: int) -> Callable[[Tensor], Tensor]:
-    """``restore`` for tiles that are stored turned: it sees them upright."""
-    rows, columns, transpose = _UPRIGHT.get(orientation, _UPRIGHT[1])
-    axes = [axis for axis, flipped in ((-2, rows), (-1, columns)) if flipped]
-
-    def turned(tiles: Tensor) -> Tensor:
-        upright = tiles.flip(axes)
-        if not transpose:
-            return restore(upright).flip(axes)
-        return restore(upright.transpose(-1, -2)).transpose(-1, -2).flip(axes)
-
-    return turned
 
 
 def _check(image: Tensor) -> None:

@@ -13,6 +13,11 @@ from torch import Tensor
 DARK = 0.25
 """Mean of the colours below which pixels follow the shift less and less: black stays black."""
 
+SAMPLES = (4, 3)
+"""Tiles down and across that a page is looked at in first."""
+SURE = 0.5
+"""Damage above which a pixel has a say in the page's tone."""
+
 
 @dataclass(frozen=True)
 class Tone:
@@ -26,21 +31,47 @@ class Tone:
         return original * self.gain + self.offset
 
 
-def fit_tone(original: Tensor, restored: Tensor) -> Tone:
-    """Least squares over all pixels of (B, 3, H, W) tiles and their restorations, a line per channel."""
+def fit_tone(original: Tensor, restored: Tensor, damage: Tensor) -> Tone | None:
+    """Least squares over the damaged pixels of tiles and their restorations, a line per channel.
+
+    Args:
+        original: (B, 3, H, W).
+        restored: The same.
+        damage: (B, 1, H, W) in [0, 1]: the weights; pixels up to `SURE` have none.
+
+    Returns:
+        None if there is no damage.
+    """
+    w = (damage * (damage > SURE)).flatten().double()
+    if (total := w.sum()) == 0:
+        return None
     x, y = (tiles.transpose(0, 1).flatten(1).double() for tiles in (original, restored))  # (3, n)
-    dx, dy = x - x.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True)
-    weak = 1e-6 * x.shape[1]  # draws the gain of pages of a single colour to 1
-    gain = ((dx * dy).sum(dim=1) + weak) / (dx.square().sum(dim=1) + weak)
-    offset = y.mean(dim=1) - gain * x.mean(dim=1)
+    mean_x, mean_y = (x @ w / total, y @ w / total)
+    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
+    weak = 1e-6 * total  # draws the gain of pages of a single colour to 1
+    gain = ((dx * dy) @ w + weak) / (dx.square() @ w + weak)
+    offset = mean_y - gain * mean_x
     return Tone(gain.float()[:, None, None], offset.float()[:, None, None])
 
 
-def follow(tone: Tone, restored: Tensor, original: Tensor) -> Tensor:
-    """Shift each restored tile so that the median of its difference to the page's tone is 0: (B, 3, H, W)."""
-    shift = (restored - tone(original)).flatten(2).median(dim=2).values[..., None, None]  # (b, 3, 1, 1)
-    share = (restored.mean(dim=1, keepdim=True) / DARK).clamp(0, 1)
-    return (restored - shift * share).clamp(0, 1)
+def follow(tone: Tone, restored: Tensor, original: Tensor, damage: Tensor) -> Tensor:
+    """Shift restored tiles so that the median of their difference to the page's tone is 0.
+
+    Only damaged pixels vote, and the shift is weighted by the damage, that of the pixel and that of the tile: a
+    tile with much that is sound has the page's tone before its eyes.
+
+    Args:
+        tone: Of the page.
+        restored: (B, 3, H, W), and the result.
+        original: The same.
+        damage: (B, 1, H, W) in [0, 1].
+    """
+    sure = damage > SURE
+    differences = (restored - tone(original)).masked_fill(~sure, torch.nan)
+    shift = differences.flatten(2).nanmedian(dim=2).values.nan_to_num()[..., None, None]  # (b, 3, 1, 1)
+    share = sure.float().mean(dim=(2, 3), keepdim=True)
+    lightness = (restored.mean(dim=1, keepdim=True) / DARK).clamp(0, 1)
+    return restored.lerp((restored - shift * share * lightness).clamp(0, 1), damage)
 
 
 def sample_starts(length: int, *, tile: int, count: int) -> list[int]:
