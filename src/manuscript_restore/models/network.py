@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
     Args:
         image: The restored page, (B, 3, H, W) in [0, 1]: the very page where ``damage`` is 0.
         damage: How surely the page is visibly damaged about each pixel, (B, 1, H, W) in [0, 1]; None: of a
-            network that does not say. While training, the plain probability; else 0 up to `SOUND`, 1 from `DAMAGED`.
+            network that does not say. While training the plain probability, else 0 to `SOUND` and 1 from `DAMAGED`.
         ink: Probability of ink, (B, 1, H, W); None: of a network that does not say.
     """
 
@@ -33,8 +33,8 @@ class RestorationNetwork(nn.Module):
     Padding, cropping, clamping and the gate of the damage map live here, so that training, evaluation and
     restoration cannot disagree. A subclass implements `restore`.
 
-    What is sound stays as it is, to the bit; what is damaged is restored whole, for a tenth of the noise left in it
-    would be seen; between, the two are blended.
+    What is sound stays as it is, to the bit; what is damaged is restored whole, for a tenth of the noise left in
+    it would be seen; between, the two are blended.
 
     Args:
         multiple: Sides that `restore` takes, in pixels.
