@@ -21,6 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	# Holds the PAGE-XML schema that a test validates against; nothing of it is imported.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps ocrd-validators==2.67.1
+	# Asks for opencv-python, which would overwrite the headless one; the extra "foreign" has what it needs besides.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt augraphy
 	@touch $@
 
 demo: $(READY) ## Restore damaged sample pages: make demo ARGS='--pages FOLDER' (trains on your pages first)

@@ -32,7 +32,7 @@ def seconds(function: Callable[[Any], Any], pages: Any, repeats: int) -> float |
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    import augraphy  # type: ignore[import-not-found]  # in the other environment only
+    import augraphy  # in the other environment only
 
     path, repeats, *names = sys.argv[1:]
     pages = np.load(path)

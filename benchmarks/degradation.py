@@ -191,7 +191,7 @@ class Bench:
         """Each preset, against Augraphy's default pipeline."""
         theirs = self.augraphys(["default pipeline"], repeats=BATCH)
         for path in sorted(Path(config_dir(), "degradation").glob("*.yaml")):
-            if path.stem != "none":
+            if path.stem not in ("none", "foreign"):
                 peers = {f"Augraphy {name}": time for name, time in theirs.items()}
                 self.row(f"preset {path.stem}", preset(path.stem), peers)
 

@@ -22,7 +22,7 @@ from manuscript_restore.evaluation.statistics import Estimate, Summary
 from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.files import whole_file
 
-PEERS = ["median", "bilateral", "non_local_means", "unsharp", "clahe"]
+PEERS = ["median", "bilateral", "non_local_means", "unsharp", "clahe", "background_division"]
 Results = dict[str, list[Summary]]
 
 

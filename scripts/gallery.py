@@ -135,7 +135,7 @@ def main() -> None:
     presets = sorted(
         path.stem
         for path in Path(config_dir(), "degradation").glob("*.yaml")
-        if path.stem not in ("none", "mixture")
+        if path.stem not in ("none", "mixture", "foreign")
     )
     rows = []
     for name in presets:

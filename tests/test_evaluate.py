@@ -37,6 +37,7 @@ def evaluate(tmp_path, monkeypatch):
                     k: float(v or "nan") for k, v in row.items()
                 }
                 for row in csv.DictReader(file)
+                if not row.pop("group")
             }
 
     return run
@@ -202,6 +203,9 @@ def test_whole_pages_by_manuscript(evaluate, pages):
         (["learned_scores=[fid]"], "learned_scores: fid is unknown"),
         (["manuscript='(['"], "manuscript=([: not a regular expression"),
         (["manuscript='page'"], "manuscript=page: needs a group"),
+        (["groups={a: '(['}"], "groups.a=([: not a regular expression"),
+        (["like=2", "tasks=[text]"], "like=2: is for the task degraded"),
+        (["like=-1"], "like=-1: must be a whole number"),
         (["device=tpu"], None),
         (["data.view=zoom"], "data.view=zoom: must be resize or crop"),
         (["+colour=blue"], "config.colour: unknown key"),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import median_filter
+from scipy.ndimage import grey_dilation, median_filter
 from skimage.filters import threshold_otsu, threshold_sauvola
 from skimage.filters import unsharp_mask as skimage_unsharp
 
@@ -50,6 +50,17 @@ def test_median_and_unsharp_are_the_textbooks(page):
     sharp = to_array(to_uint8(build_peer("unsharp", {"amount": 0.5, "radius": 2.0})(page))) / 255
     theirs = skimage_unsharp(array / 255, radius=2.0, amount=0.5, channel_axis=2)
     assert np.abs(sharp - theirs)[12:-12, 12:-12].max() < 2 / 255  # OpenCV rounds the blur to 8 bits
+
+
+def test_background_division_is_scipys_and_takes_uneven_light_away(page):
+    shade = torch.linspace(0.5, 1, page.shape[2]).expand_as(page)
+    array = to_array(to_uint8(page * shade))
+    background = median_filter(grey_dilation(array, size=(15, 15, 1)), size=(51, 51, 1), mode="nearest")
+    divided = build_peer("background_division")(page * shade)
+    np.testing.assert_allclose(to_array(divided), np.minimum(array / background, 1), atol=1 / 255)
+    even = build_peer("background_division", {"keep_tone": True})(page)
+    uneven = build_peer("background_division", {"keep_tone": True})(page * shade)
+    assert psnr(uneven[None] / uneven.median(), even[None] / even.median()) > 25
 
 
 def test_binarisers_are_scikit_images(page):

@@ -1,6 +1,7 @@
 """Evaluate restorers: ``python -m manuscript_restore.evaluate 'models={mine: best.ckpt}' data.test_dir=pages``."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from manuscript_restore.evaluation.results import (
 )
 from manuscript_restore.evaluation.scores import Judge
 from manuscript_restore.evaluation.sections import section
-from manuscript_restore.evaluation.statistics import Row, Summary, summarise
+from manuscript_restore.evaluation.statistics import Row, Summary, by_group, summarise
 from manuscript_restore.inference import TorchBackend
 from manuscript_restore.metrics.learned import learned_score
 from manuscript_restore.training.loggers import build_loggers, release
@@ -49,6 +50,8 @@ def evaluate(
     split: str,
     whole: bool,
     manuscript: str | None,
+    groups: Mapping[str, str] | None,
+    like: int,
     data: DictConfig,
     degradation: DictConfig,
     pairs: Mapping[str, Any],
@@ -72,7 +75,10 @@ def evaluate(
         UserError: A mistake in the settings, the pages or the models.
     """
     models, peer_settings = models or {}, peer_settings or {}
-    check_settings(tasks, split, models, peers, {"tune": tune, "cases": cases})
+    check_settings(tasks, split, models, peers, {"tune": tune, "cases": cases, "like": like})
+    if like and "degraded" not in tasks:
+        raise UserError(f"like={like}: is for the task degraded; add it to tasks, or leave like out")
+    patterns = compile_groups(groups or {})
     if settings_of is not None:
         data, degradation = settings_of_training(settings_of)
     judge = Judge({each: learned_score(each) for each in learned_scores}, text.language, text.layout)
@@ -82,7 +88,7 @@ def evaluate(
 
     def make(task: str) -> Task:
         if task == "degraded":
-            return DegradedPages(datamodule, split=split, **pages)
+            return DegradedPages(datamodule, split=split, like=like, **pages)
         if task == "text":
             generator = build(text.generator, "text.generator")
             return TextPages(generator, degradation=damage, num_pages=text.num_pages, seed=text.seed)
@@ -104,10 +110,11 @@ def evaluate(
     sections = []
     for task in made:
         methods = methods_of(task, loaded, classical)
-        task_rows = score_task(task, methods, judge, no_harm=no_harm)
+        task_rows = score_task(task, methods, judge, no_harm=no_harm, groups=patterns)
         rows += task_rows
         sections.append(section(task, task_rows, methods, num_cases=cases))
     summaries = summarise(rows)
+    summaries += [each for group, members in by_group(rows).items() for each in summarise(members, group=group)]
     record = {
         "name": name,
         "version": version("manuscript-restore"),
@@ -119,6 +126,8 @@ def evaluate(
         "split": split,
         "whole": whole,
         "manuscript": manuscript,
+        "groups": {key: str(pattern) for key, pattern in (groups or {}).items()},
+        "like": like,
         "tasks": list(tasks),
         "text": plain(text),
     }
@@ -161,6 +170,21 @@ def check_settings(
             raise UserError(f"{key}={value}: must be a whole number of at least 0")
 
 
+def compile_groups(groups: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
+    """The regular expressions that tell which pages belong to a group.
+
+    Raises:
+        UserError: One is none.
+    """
+    compiled = {}
+    for name, pattern in groups.items():
+        try:
+            compiled[str(name)] = re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise UserError(f"groups.{name}={pattern}: not a regular expression ({error})") from error
+    return compiled
+
+
 def settings_of_training(folder: str) -> tuple[DictConfig, DictConfig]:
     """Sections ``data`` and ``val_degradation`` of the configuration that a training left in its folder.
 
@@ -194,9 +218,16 @@ def tune_on(peer: str, task: Task, number: int) -> dict[str, float]:
     return tune_peer(peer, ((pair.degraded, pair.clean) for pair in found if pair and pair.clean is not None))
 
 
-def score_task(task: Task, methods: Mapping[str, Method], judge: Judge, *, no_harm: bool) -> list[Row]:
+def score_task(
+    task: Task,
+    methods: Mapping[str, Method],
+    judge: Judge,
+    *,
+    no_harm: bool,
+    groups: Mapping[str, re.Pattern[str]],
+) -> list[Row]:
     """Rows of all pairs, with a progress bar."""
-    measured = measure(task, methods, judge, no_harm=no_harm)
+    measured = measure(task, methods, judge, no_harm=no_harm, groups=groups)
     return [row for rows in track(measured, task.name, total=len(task)) for row in rows]
 
 
@@ -217,7 +248,7 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def log_results(loggers: Sequence[Any], record: Mapping[str, Any], summaries: Sequence[Summary]) -> None:
     """Means as numbers to every logger, the whole summary as a table to W&B."""
-    means = {f"{s.task}/{s.method}/{s.score}": s.value.mean for s in summaries}
+    means = {f"{s.task}/{s.method}/{s.score}": s.value.mean for s in summaries if not s.group}
     for each in loggers:
         each.log_hyperparams(dict(record))
         each.log_metrics(means, step=0)

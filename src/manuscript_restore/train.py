@@ -27,6 +27,7 @@ from manuscript_restore.checkpoint import check_same_model, read_checkpoint, sta
 from manuscript_restore.config import build, call, chosen, launch, plain
 from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
+from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
@@ -77,7 +78,7 @@ def train(
         data,
         "data",
         seed=seed,
-        degradation=build(degradation, "degradation"),
+        degradation=build_degradation(degradation),
         val_degradation=build(val_degradation, "val_degradation"),
     )
     datamodule.setup("fit")
@@ -131,6 +132,21 @@ def train(
         "pictures": str(Path(output_dir) / "pictures"),
         **summary,
     }
+
+
+def build_degradation(config: DictConfig) -> Any:
+    """The damage of the training pages.
+
+    Raises:
+        UserError: It is the damage that models are judged by.
+    """
+    degradation = build(config, "degradation")
+    if any(isinstance(module, ForeignDamage) for module in degradation.modules()):
+        raise UserError(
+            "degradation: foreign damage is for judging models, and a model that trained on it cannot be judged "
+            "by it; choose another preset, and val_degradation=foreign to validate on it"
+        )
+    return degradation
 
 
 def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool) -> list[L.Callback]:

@@ -19,9 +19,10 @@ from manuscript_restore.data.datasets import fixed_pair, pick_pages, view_name
 from manuscript_restore.data.manuscripts import compile_pattern, group_of
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.data.views import View
-from manuscript_restore.degradation import DegradationPipeline
 from manuscript_restore.errors import UserError
+from manuscript_restore.evaluation.neighbours import Neighbours
 from manuscript_restore.images import from_array, to_float
+from manuscript_restore.inference.look import Look
 from manuscript_restore.synthesis import PageGenerator
 
 
@@ -37,6 +38,7 @@ class Pair:
         ink: Where there is ink, bool (H, W).
         text: What is written, lines ended by newlines.
         damage: Names of the damages that it got.
+        look: Of other pages of the manuscript, for restorers that take one.
     """
 
     name: str
@@ -46,13 +48,20 @@ class Pair:
     ink: NDArray[np.bool_] | None = None
     text: str | None = None
     damage: tuple[str, ...] = ()
+    look: Look | None = None
 
 
 class Task(ABC):
-    """A collection of pairs. ``tile`` is the least tile that a restorer must take whole, in pixels."""
+    """A collection of pairs.
+
+    Attributes:
+        tile: The least tile that a restorer must take whole, in pixels.
+        note: What else a reader of its scores should know.
+    """
 
     name: str
     tile: int = 256
+    note: str = ""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -72,6 +81,8 @@ class DegradedPages(Task):
         degradation: Of the pages.
         whole: Take whole pages at full resolution instead of the view.
         manuscript: Regular expression; its first group, searched in a page's name, names the manuscript.
+        like: Other pages of its manuscript, at most, that say what a page should look like; pages that have none
+            are left out. 0: no such thing.
     """
 
     def __init__(
@@ -82,6 +93,7 @@ class DegradedPages(Task):
         degradation: nn.Module,
         whole: bool = False,
         manuscript: str | None = None,
+        like: int = 0,
         name: str = "degraded",
     ) -> None:
         self.name = name
@@ -95,6 +107,11 @@ class DegradedPages(Task):
         self.seed = datamodule.val_seed
         self.degradation = degradation
         self.manuscript = compile_pattern(manuscript)
+        self.neighbours = Neighbours(self.cache, self.pages, self.manuscript, like) if like else None
+        if self.neighbours:
+            self.pages = self.neighbours.pages
+            self.note = f"Restored like {like} other pages of the manuscript, or as many as there are; "
+            self.note += f"{self.neighbours.num_alone} pages have none and are left out."
 
     def __len__(self) -> int:
         return len(self.pages) * self.views_per_page
@@ -108,13 +125,14 @@ class DegradedPages(Task):
         page_name = self.cache.source.name(self.pages[place])
         name = view_name(page_name, number)
         clean, degraded = fixed_pair(page, name, self.view, self.degradation, seed=self.seed)
-        applied = self.degradation.applied() if isinstance(self.degradation, DegradationPipeline) else ()
+        applied: tuple[str, ...] = getattr(self.degradation, "applied", tuple)()
         return Pair(
             name,
             group_of(page_name, self.manuscript),
             to_float(degraded),
             clean=to_float(clean),
             damage=applied,
+            look=self.neighbours.look(self.pages[place]) if self.neighbours else None,
         )
 
 
@@ -216,9 +234,10 @@ class TextPages(Task):
         name = f"generated/{self.seed}/{index}"
         page = self.generator.page(stable_hash("text", self.seed), index)
         clean, degraded = fixed_pair(page.image, name, WholePage(), self.degradation, seed=self.seed)
-        applied = self.degradation.applied() if isinstance(self.degradation, DegradationPipeline) else ()
+        applied: tuple[str, ...] = getattr(self.degradation, "applied", tuple)()
         text = "".join(f"{line.text}\n" for line in page.lines)
-        return Pair(name, name, to_float(degraded), clean=to_float(clean), text=text, damage=applied)
+        clean, degraded = to_float(clean), to_float(degraded)
+        return Pair(name, name, degraded, clean=clean, ink=page.ink, text=text, damage=applied)
 
 
 def _by_stem(folder: str | None, ending: str, key: str) -> dict[str, Path]:

@@ -76,6 +76,24 @@ def clahe(page: Array, *, clip: float = 1.0, tiles: int = 4) -> Array:
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
 
+def background_division(page: Array, *, stroke: int = 15, window: int = 51, keep_tone: bool = False) -> Array:
+    """The page divided by its background, each colour for itself: uneven light and broad stains go.
+
+    Source: Lu, Su & Tan 2010 divide by a smooth surface; here the background is a dilation, which closes strokes,
+    and a median, which smooths it.
+
+    Args:
+        page: (H, W, 3).
+        stroke: Side of the dilation's square, pixels: wider than a stroke of the pen.
+        window: Side of the median's square, pixels, odd.
+        keep_tone: Bring the background to its own median instead of to white.
+    """
+    background = cv2.medianBlur(cv2.dilate(page, np.ones((stroke, stroke), np.uint8)), window)
+    tone = np.median(background, axis=(0, 1)) if keep_tone else 255.0
+    divided = page * (tone / np.maximum(background, 1))
+    return np.asarray(np.rint(np.clip(divided, 0, 255)), np.uint8)
+
+
 PEERS: dict[str, Peer] = {
     "median": median,
     "bilateral": bilateral,
@@ -83,6 +101,7 @@ PEERS: dict[str, Peer] = {
     "bm3d": bm3d,
     "unsharp": unsharp,
     "clahe": clahe,
+    "background_division": background_division,
 }
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "median": {"size": (3, 5)},
@@ -91,6 +110,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "bm3d": {"sigma": (10.0, 20.0)},  # 10 s for 256×256 pixels
     "unsharp": {"amount": (0.25, 0.5, 1.0), "radius": (1.0, 3.0)},
     "clahe": {"clip": (0.5, 1.0, 2.0), "tiles": (2, 4)},
+    "background_division": {"stroke": (15, 25), "window": (51, 101), "keep_tone": (False, True)},
 }
 """The values among which `tune_peer` chooses, all combinations."""
 

@@ -15,18 +15,17 @@ from manuscript_restore.files import whole_file
 
 def scores_csv(rows: Sequence[Row]) -> str:
     """Every score of every method on every page."""
-    heads = ("task", "page", "manuscript", "damage", "method", "score", "value", "input", "gain")
-    return _csv(
-        heads,
-        (
-            (r.task, r.name, r.page, " ".join(r.damage), r.method, r.score, r.value, r.input_value, r.gain)
-            for r in rows
-        ),
-    )
+    heads = ("task", "page", "manuscript", "groups", "damage", "method", "score", "value", "input", "gain")
+
+    def values(row: Row) -> tuple[Any, ...]:
+        of = (row.task, row.name, row.page, " ".join(row.groups), " ".join(row.damage), row.method, row.score)
+        return (*of, row.value, row.input_value, row.gain)
+
+    return _csv(heads, map(values, rows))
 
 
 SUMMARY_HEADS = (
-    *("task", "method", "score", "num_pairs", "num_pages"),
+    *("task", "method", "score", "group", "num_pairs", "num_pages"),
     *("mean", "low", "high", "input", "gain", "gain_low", "gain_high"),
 )
 
@@ -34,8 +33,8 @@ SUMMARY_HEADS = (
 def summary_values(summary: Summary) -> tuple[Any, ...]:
     """A summary as values under `SUMMARY_HEADS`."""
     value, gain = summary.value, summary.gain
-    counts = (summary.task, summary.method, summary.score, summary.num_pairs, summary.num_pages)
-    return (*counts, value.mean, value.low, value.high, summary.input_mean, gain.mean, gain.low, gain.high)
+    of = (summary.task, summary.method, summary.score, summary.group, summary.num_pairs, summary.num_pages)
+    return (*of, value.mean, value.low, value.high, summary.input_mean, gain.mean, gain.low, gain.high)
 
 
 def summary_csv(summaries: Sequence[Summary]) -> str:

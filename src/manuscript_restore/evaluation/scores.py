@@ -11,7 +11,7 @@ from manuscript_restore.evaluation import ocr
 from manuscript_restore.evaluation.pairs import Pair
 from manuscript_restore.evaluation.peers import BINARISERS
 from manuscript_restore.images import to_array, to_uint8
-from manuscript_restore.metrics.binary import binary_scores
+from manuscript_restore.metrics.binary import Mask, binary_scores
 from manuscript_restore.metrics.learned import Score
 
 
@@ -33,7 +33,11 @@ PICTURE_SCORES: dict[str, tuple[ScoreInfo, Callable[[Tensor, Tensor], Tensor]]] 
     "mse": (ScoreInfo("MSE", 5, False), metrics.mse),
     "delta_e": (ScoreInfo("ΔE2000", 2, False), metrics.delta_e),
 }
-NO_HARM = "no_harm_psnr"
+NO_HARM, UNTOUCHED_SHARE = "no_harm_psnr", "no_harm_untouched"
+OF_CLEAN = {
+    NO_HARM: ScoreInfo("PSNR of clean pages, restored", 2, True, "dB"),
+    UNTOUCHED_SHARE: ScoreInfo("clean pages left as they are", 0, True, "%"),
+}
 MASK_INFO = {
     "f_measure": ScoreInfo("F-measure", 2, True, "%"),
     "pseudo_f_measure": ScoreInfo("pseudo-F-measure", 2, True, "%"),
@@ -42,6 +46,8 @@ MASK_INFO = {
     "nrm": ScoreInfo("NRM", 4, False),
     "mpm": ScoreInfo("MPM", 5, False),
 }
+INK_MAP = "ink"
+INK_SOURCES = {"otsu": "Otsu", "sauvola": "Sauvola", INK_MAP: "ink map"}
 READING_INFO = {
     "cer": ScoreInfo("CER", 3, False),
     "cer_unsafe": ScoreInfo("CER, unsafe part", 3, False),
@@ -54,8 +60,8 @@ READING_INFO = {
 
 def describe(score: str) -> ScoreInfo:
     """What is known about a score of any name that `Judge` gives."""
-    if score == NO_HARM:
-        return ScoreInfo("PSNR of clean pages, restored", 2, True, "dB")
+    if score in OF_CLEAN:
+        return OF_CLEAN[score]
     if score in PICTURE_SCORES:
         return PICTURE_SCORES[score][0]
     if score in READING_INFO:
@@ -63,7 +69,7 @@ def describe(score: str) -> ScoreInfo:
     threshold, _, mask_score = score.partition("/")
     if mask_score in MASK_INFO:
         info = MASK_INFO[mask_score]
-        title = f"{info.title} ({threshold.capitalize()})"
+        title = f"{info.title} ({INK_SOURCES[threshold]})"
         return ScoreInfo(title, info.digits, info.higher_is_better, info.unit)
     return ScoreInfo(score.upper(), 4, False)  # LPIPS and DISTS
 
@@ -82,15 +88,23 @@ class Judge:
     language: str = "san"
     layout: int = 6
 
-    def scores(self, picture: Tensor, pair: Pair) -> dict[str, float]:
-        """All scores of a picture (3, H, W) in [0, 1], rounded to 8 bits beforehand."""
+    def scores(self, picture: Tensor, pair: Pair, ink: Mask | None = None) -> dict[str, float]:
+        """All scores of a picture (3, H, W) in [0, 1], rounded to 8 bits beforehand.
+
+        Args:
+            picture: Restored or not.
+            pair: What it is judged by.
+            ink: What the method itself takes for ink, if it says so, bool (H, W).
+        """
         scores: dict[str, float] = {}
         if pair.clean is not None:
             scores |= self._compare(picture[None], pair.clean[None])
         if pair.ink is not None:
-            for threshold, binarise in BINARISERS.items():
-                found = binary_scores(binarise(picture), pair.ink)
-                scores |= {f"{threshold}/{name}": value for name, value in found.items()}
+            masks = {threshold: binarise(picture) for threshold, binarise in BINARISERS.items()}
+            masks |= {} if ink is None else {INK_MAP: ink}
+            for source, mask in masks.items():
+                found = binary_scores(mask, pair.ink)
+                scores |= {f"{source}/{name}": value for name, value in found.items()}
         if pair.text is not None:
             scores |= self.reading(picture, pair.text)
         return scores

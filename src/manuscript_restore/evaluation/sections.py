@@ -9,8 +9,8 @@ from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method
 from manuscript_restore.evaluation.pairs import Pair, Task
 from manuscript_restore.evaluation.peers import BINARISERS
 from manuscript_restore.evaluation.report import Bar, Case, Plot, Section
-from manuscript_restore.evaluation.scores import ScoreInfo, describe
-from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, summarise
+from manuscript_restore.evaluation.scores import OF_CLEAN, ScoreInfo, describe
+from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, by_group, summarise
 from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.images import quantize
 from manuscript_restore.images.figures import error_map, ink_errors
@@ -22,6 +22,8 @@ INTROS = {
 }
 MAIN_SCORES = ("psnr", "psnr_colour_fit", "ssim", "cer", "sauvola/f_measure", "otsu/f_measure")
 """Those that are plotted, the first that a task has being the one that orders its pages."""
+GROUP_SCORES = (*MAIN_SCORES, "ink/f_measure", *OF_CLEAN)
+"""Those that are tabled by groups of pages."""
 INTERVALS = "In brackets: 95 % bootstrap intervals over pages or manuscripts."
 
 
@@ -39,12 +41,12 @@ def section(task: Task, rows: Sequence[Row], methods: Mapping[str, Method], *, n
     main = [score for score in MAIN_SCORES if score in found]
     kind = "text" if "cer" in found else "ink" if "psnr" not in found else "clean"
     num_pairs, num_pages = summaries[0].num_pairs, summaries[0].num_pages
-    intro = f"{INTROS[kind]} {num_pairs} pairs of {num_pages} pages or manuscripts."
+    intro = f"{INTROS[kind]} {num_pairs} pairs of {num_pages} pages or manuscripts. {task.note}".strip()
     shown = next(iter(methods), UNTOUCHED)
     return Section(
         title=task.name,
         intro=intro,
-        tables=[*_summary_tables(summaries, found), *_damage_tables(rows, main[0])],
+        tables=[*_summary_tables(summaries, found), *_group_tables(rows), *_damage_tables(rows, main[0])],
         plots=[_gain_plot(summaries, score) for score in main],
         cases=_cases(task, rows, shown, methods.get(shown), main[0], num_cases),
         pages=_page_table(rows, main[0]),
@@ -83,21 +85,41 @@ def _method_table(
     return Table(title, ["method", *heads], rows, INTERVALS)
 
 
+def _group_tables(rows: Sequence[Row]) -> list[Table]:
+    """A table for each score: groups of pages by rows, methods by columns."""
+    groups = by_group(rows)
+    found = {row.score for row in rows}
+    note = f"A page counts in each group that it belongs to. {INTERVALS}"
+    tables: list[Table] = []
+    for score in (score for score in GROUP_SCORES if groups and score in found):
+        tables += _table_of_parts(groups, score, "group", note)
+    return tables
+
+
 def _damage_tables(rows: Sequence[Row], score: str) -> list[Table]:
     if not any(row.damage for row in rows):
         return []
-    chosen = [row for row in rows if row.score == score and row.method not in (UNTOUCHED, CLEAN)]
-    methods = list(dict.fromkeys(row.method for row in chosen))
-    if not methods:
-        return []
-    lines = []
-    for damage, members in by_damage(chosen).items():
-        gains = {s.method: s for s in summarise(members)}
-        cells = [_written(gains[m].gain, describe(score), "+") if m in gains else "–" for m in methods]
-        lines.append([damage, str(next(iter(gains.values())).num_pairs), *cells])
-    title = f"Gain in {describe(score).title} by kind of damage"
     note = f"A page counts under each damage that it got, alone or among others. {INTERVALS}"
-    return [Table(title, ["damage", "pairs", *methods], lines, note)]
+    return _table_of_parts(by_damage(rows), score, "kind of damage", note)
+
+
+def _table_of_parts(parts: Mapping[str, Sequence[Row]], score: str, what: str, note: str) -> list[Table]:
+    """The gain in a score on parts of the pages, or, where it has none, the score; none without methods."""
+    info, lines = describe(score), []
+    chosen = {
+        name: [row for row in rows if row.score == score and row.method not in (UNTOUCHED, CLEAN)]
+        for name, rows in parts.items()
+    }
+    methods = list(dict.fromkeys(row.method for rows in chosen.values() for row in rows))
+    gains = any(not math.isnan(row.gain) for rows in chosen.values() for row in rows)
+    for name, rows in chosen.items():
+        found = {s.method: s for s in summarise(rows)}
+        cells = [_written(s.gain if gains else s.value, info, "+" if gains else "") for s in found.values()]
+        written = dict(zip(found, cells, strict=True))
+        count = str(max((s.num_pairs for s in found.values()), default=0))
+        lines.append([name, count, *(written.get(method, "–") for method in methods)])
+    title = f"Gain in {info.title} by {what}" if gains else f"{_head(info)} by {what}"
+    return [Table(title, [what.rpartition(" ")[2], "pairs", *methods], lines, note)] if methods else []
 
 
 def _gain_plot(summaries: Sequence[Summary], score: str) -> Plot:
@@ -133,7 +155,7 @@ def _cases(
             before, after = (f"{value:.{info.digits}f}" for value in (row.input_value, row.value))
             caption = f"{_head(info)} {before} → {after} ({row.gain:+.{info.digits}f})"
             caption += f"; damage: {', '.join(row.damage)}" if row.damage else ""
-            restored = quantize(method(pair.degraded))
+            restored = quantize(method(pair.degraded, pair).picture)
             title = f"{label}: {row.name}, {shown}"
             cases.append(Case(title, caption, pair.degraded, restored, _details(pair, restored, score)))
     return cases

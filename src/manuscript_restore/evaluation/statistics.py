@@ -25,6 +25,7 @@ class Row:
         input_value: The degraded input's own; NaN where it has none.
         gain: Improvement over the input, positive is better; NaN where there is none.
         index: Of the pair in its task.
+        groups: Of pages that it belongs to.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Row:
     input_value: float
     gain: float
     index: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over the pages of one task, method and score."""
+    """Means over the pages of one task, method and score; of all of them, or of a group."""
 
     task: str
     method: str
@@ -60,6 +62,7 @@ class Summary:
     value: Estimate
     input_mean: float
     gain: Estimate
+    group: str = ""
 
 
 def bootstrap(values: Sequence[float], pages: Sequence[str], *, seed: int = 0) -> Estimate:
@@ -87,23 +90,35 @@ def bootstrap(values: Sequence[float], pages: Sequence[str], *, seed: int = 0) -
     return Estimate(mean, float(low), float(high))
 
 
-def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """Means and intervals by task, method and score, in the order in which they first come; NaNs are left out."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+def summarise(rows: Iterable[Row], *, group: str = "") -> list[Summary]:
+    """Means and intervals by task, method and score, in the order in which they first come; NaNs are left out.
+
+    Args:
+        rows: Of all pages, or of those of a group.
+        group: Its name.
+    """
+    found: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if not np.isnan(row.value):
-            groups.setdefault((row.task, row.method, row.score), []).append(row)
+            found.setdefault((row.task, row.method, row.score), []).append(row)
     return [
         Summary(
             *key,
-            num_pairs=len(group),
-            num_pages=len({row.page for row in group}),
-            value=_estimate(group, "value"),
-            input_mean=_mean([row.input_value for row in group]),
-            gain=_estimate(group, "gain"),
+            num_pairs=len(members),
+            num_pages=len({row.page for row in members}),
+            value=_estimate(members, "value"),
+            input_mean=_mean([row.input_value for row in members]),
+            gain=_estimate(members, "gain"),
+            group=group,
         )
-        for key, group in groups.items()
+        for key, members in found.items()
     ]
+
+
+def by_group(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by each group that their page belongs to."""
+    names = dict.fromkeys(name for row in rows for name in row.groups)
+    return {name: [row for row in rows if name in row.groups] for name in names}
 
 
 def by_damage(rows: Iterable[Row]) -> dict[str, list[Row]]:
