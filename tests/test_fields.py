@@ -87,7 +87,7 @@ def test_the_example_of_the_docs_works():
         import torch
         from collections.abc import Sequence
         from torch import Tensor
-        from manuscript_restore.degradation.base import Degradation, Params
+        from manuscript_restore.degradation.base import Degradation, Params, Severity
         from manuscript_restore.degradation.fields import Grid, column
         from manuscript_restore.degradation.paint import absorb
     """

@@ -14,6 +14,7 @@ from torch import Tensor
 
 MAX_CELLS = 2048  # of a grid's long side
 STAMP = 40  # most pixels that the radius of a stamped disc may have
+SENT = 2**14  # most numbers that are hashed on the CPU for another device: a driver takes 64 KiB without waiting
 WORD = 0xFFFFFFFF
 NOISE, TURNS = 1000, 2000  # layers of `uniform` that no transform uses
 
@@ -98,7 +99,10 @@ class Grid:
                     (across, self.width, self.columns),
                 )
             ]
-            values = uniform(seeds.to(self.device), 1, *shape, layer=NOISE + 16 * layer + octave)
+            # Hashing a few numbers is a dozen launches on a GPU; to send them is one.
+            small = len(seeds) * math.prod(shape) <= SENT
+            hashed_on = seeds.device if small else self.device
+            values = uniform(seeds.to(hashed_on), 1, *shape, layer=NOISE + 16 * layer + octave).to(self.device)
             # Two small matrix products: several times faster than F.interpolate
             down_to, across_to = (
                 _spread(few, many, self.device) for few, many in zip(shape, (self.rows, self.columns), strict=True)

@@ -210,18 +210,16 @@ class LowInkLines(Degradation):
         """Pale in place."""
         size, seeds = pages[0].shape[-2:], params["seed"]
         upright, random = (uniform(seeds, 2, layer=1) < 0.5).unbind(1)
+        starts, (jitter, value) = uniform(seeds, 1, layer=2), uniform(seeds, 2, 256, layer=3).unbind(1)
         periods, widths = params["period"].clamp(min=2), params["width"]
         strengths = (severity * params["strength"]).clamp(max=1)
         shares = []
         for i, page in enumerate(pages):
-            place = torch.arange(size[int(upright[i])]) / periods[i] + uniform(seeds[i : i + 1], 1, layer=2)[0]
-            line = place.long()
-            jitter, value = uniform(seeds[i : i + 1], 2, int(line.max()) + 1, layer=3)[0]
-            centre = torch.where(random[i], 0.2 + 0.6 * jitter[line], 0.5)
-            distance = (place - line - centre).abs() * periods[i]
-            pale = ((widths[i] + 1) / 2 - distance).clamp(0, 1) * torch.where(
-                random[i], 0.3 + 0.7 * value[line], 1.0
-            )
-            pale = (strengths[i] * pale).to(page.device)
+            place = torch.arange(size[int(upright[i])]) / periods[i] + starts[i]
+            line = place.long() % 256
+            centre = torch.where(random[i], 0.2 + 0.6 * jitter[i, line], 0.5)
+            distance = (place % 1 - centre).abs() * periods[i]
+            share = strengths[i] * torch.where(random[i], 0.3 + 0.7 * value[i, line], 1.0)
+            pale = (share * ((widths[i] + 1) / 2 - distance).clamp(0, 1)).to(page.device)
             shares.append(pale.view(1, 1, -1) if upright[i] else pale.view(1, -1, 1))
         _take_ink(pages, shares)
