@@ -10,14 +10,22 @@ from hypothesis import strategies as st
 from manuscript_restore.degradation import (
     JPEG,
     BleedThrough,
+    ColouredPaper,
     Fading,
     GaussianBlur,
     GaussianNoise,
     InkFading,
+    LetterpressWear,
+    LowInkLines,
+    Misregistration,
+    Moire,
+    NearLamp,
+    RollerStreaks,
     SaltAndPepper,
     SensorNoise,
     ShowThrough,
     Stains,
+    TonerBlotches,
     TornEdges,
     Vignetting,
     YellowTint,
@@ -338,6 +346,97 @@ def test_the_other_side_is_seen_mirrored(kind):
         written, params={key: value[1:] * 0 if key == "partner" else value[1:] for key, value in params.items()}
     )
     assert not torch.equal(alone, written)
+
+
+def test_a_lamp_obeys_the_inverse_square():
+    white = torch.ones(1, 3, 101, 101)
+    transform = NearLamp(height=(0.5, 0.5), exposure=(0, 0), p=1)
+    for seed in range(3):
+        lit = damaged(transform, white, seed)[0, 0].double()
+        # (light)^(−2/3) is 1 + r²/h²: a paraboloid, whose second differences are 2 / h² everywhere
+        curved = (lit ** (-2 / 3))[10:-10:20, 10:-10:20]
+        assert (curved.diff(n=2, dim=0) / 0.2**2).mean().item() == pytest.approx(2 / 0.5**2, rel=0.05)
+        assert (curved.diff(n=2, dim=1) / 0.2**2).mean().item() == pytest.approx(2 / 0.5**2, rel=0.05)
+
+
+def test_coloured_paper_takes_the_opposite_of_its_hue():
+    white = torch.ones(1, 3, 32, 32)
+    transform = ColouredPaper(strength=(1, 1), saturation=(1, 1), mottle=(0, 0), p=1)
+    params = transform.forward_parameters(white.shape) | {"hue": torch.tensor([2 / 3])}
+    red, green, blue = transform(white, params=params)[0].mean(dim=(1, 2)).tolist()
+    assert blue == pytest.approx(1)
+    assert red == pytest.approx(green, abs=1e-5)
+    assert red < 0.6
+
+
+def test_plates_out_of_register_are_shifted_whole():
+    clean = torch.rand(1, 3, 40, 40)
+    transform = Misregistration(shift=(3, 3), p=1)
+    moved = damaged(transform, clean, 0)
+    assert torch.equal(moved[:, 1], clean[:, 1])
+    for channel in (0, 2):
+        spectrum = torch.fft.rfft2(clean[0, channel]).conj() * torch.fft.rfft2(moved[0, channel])
+        peak = int(torch.fft.irfft2(spectrum, s=(40, 40)).argmax())  # of the correlation
+        down, right = ((each + 20) % 40 - 20 for each in divmod(peak, 40))
+        assert 0 < (down**2 + right**2) ** 0.5 < 3.8
+
+
+@pytest.mark.parametrize("height", [64, 96])
+def test_moire_has_the_drawn_pitch(height):
+    flat = torch.full((1, 3, height, 96), 0.5)
+    transform = Moire(pitch=(8, 8), strength=(0.2, 0.2), colour=(1, 1), bend=(0, 0), p=1)
+    waves = damaged(transform, flat, 0)[0] - 0.45
+    for channel in waves:
+        spectrum = torch.fft.fft2(channel).abs()
+        peak = int(spectrum.argmax())
+        down, right = torch.fft.fftfreq(height)[peak // 96], torch.fft.fftfreq(96)[peak % 96]
+        assert (down**2 + right**2).sqrt().item() == pytest.approx(1 / 8, abs=0.012)
+    assert waves.sum(dim=0).abs().max() < 0.01  # phases a third apart cancel
+
+
+def test_roller_marks_come_back_with_each_turn():
+    white = torch.ones(1, 3, 200, 200)
+    transform = RollerStreaks(count=(1, 1), strength=(1, 1), width=(0.03, 0.03), turn=(0.2, 0.2), p=1)
+    torch.manual_seed(1)
+    dark = 1 - transform(white)[0].mean(dim=0)
+    lane = max(dark.unbind(0) + dark.unbind(1), key=lambda line: line.sum())
+    spectrum = torch.fft.rfft(lane - lane.mean()).abs()
+    assert int(spectrum[2:].argmax()) + 2 == 5
+
+
+def test_toner_is_densest_under_clouds_and_in_the_margin():
+    white = torch.ones(4, 3, 200, 200)
+    bare = damaged(TonerBlotches(coverage=(0, 0), margin=(0.1, 0.1), strength=(1, 1), p=1), white, 0)
+    dark = (1 - bare).mean(dim=1)
+    sides = torch.stack([dark[:, :8].mean((1, 2)), dark[:, -8:].mean((1, 2)), dark[..., :8].mean((1, 2)),
+                         dark[..., -8:].mean((1, 2))])  # fmt: skip
+    assert (sides.amax(dim=0) > 5 * dark[:, 60:140, 60:140].mean(dim=(1, 2))).all()
+    covered = damaged(TonerBlotches(coverage=(1, 1), margin=(0, 0), strength=(1, 1), p=1), white, 0)
+    assert 0.05 < (covered < 0.5).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("transform", [LetterpressWear(wear=(0.9, 0.9), p=1), LowInkLines(strength=(1, 1), p=1)])
+def test_lost_print_shows_the_paper_and_leaves_it(transform):
+    page = torch.full((1, 3, 96, 96), 0.9)
+    page[..., 30:36, 10:80] = page[..., 45:80, 40:46] = 0.1
+    worn = damaged(transform, page, 0)
+    assert (worn[..., :20, :] - 0.9).abs().max() < 0.01
+    inside = torch.cat([worn[0, 0, 31:35, 14:76].flatten(), worn[0, 0, 49:76, 41:45].flatten()])
+    assert 0.1 < inside.mean() < 0.6
+    assert inside.max() > 0.4
+
+
+def test_low_ink_lines_are_even_or_at_random():
+    oblique = (torch.arange(120)[:, None] + torch.arange(120)) % 12 < 6  # as much ink in each row and column
+    page = torch.where(oblique, 0.1, 0.9).expand(16, 3, -1, -1).contiguous()
+    transform = LowInkLines(period=(10, 10), width=(2, 2), strength=(1, 1), p=1)
+    gone = (damaged(transform, page, 0) - page)[:, 0]
+    even = 0
+    for each in gone:
+        profile = max((each.mean(dim=0), each.mean(dim=1)), key=lambda line: line.std())[10:-10]
+        assert profile.max() > 0.1
+        even += torch.allclose(profile[:-10], profile[10:], atol=0.02)
+    assert 3 <= even <= 13  # half of them
 
 
 def test_torn_edges_show_what_is_lost():

@@ -10,7 +10,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.metrics.binary import binary_scores
 from manuscript_restore.models import build_model
 from manuscript_restore.models.decoders import Maps
-from manuscript_restore.models.network import CERTAIN
+from manuscript_restore.models.network import SOUND
 from manuscript_restore.synthesis import generate_page
 
 VIT = {"encoder": "vit_tiny_patch16_224", "image_size": 64, "colour_head": True}
@@ -52,9 +52,9 @@ def test_the_restoration_counts_as_much_as_the_damage_is_likely():
 
 def test_training_sees_plain_probabilities():
     model = network(maps=True).train()
-    set_damage(model, float(torch.tensor(CERTAIN / 2).logit()))
+    set_damage(model, float(torch.tensor(SOUND / 2).logit()))
     damage = model.predict(torch.rand(1, 3, 64, 64)).damage
-    torch.testing.assert_close(damage, torch.full_like(damage, CERTAIN / 2))
+    torch.testing.assert_close(damage, torch.full_like(damage, SOUND / 2))
 
 
 def test_weights_without_maps_go_on_unchanged():

@@ -7,19 +7,27 @@ from manuscript_restore.degradation.bleed import BleedThrough, ShowThrough
 from manuscript_restore.degradation.blur import GaussianBlur
 from manuscript_restore.degradation.camera import Defocus, LowResolution, MotionBlur, SensorNoise
 from manuscript_restore.degradation.compression import JPEG
-from manuscript_restore.degradation.ink import InkFading, InkFlaking, InkSpread
+from manuscript_restore.degradation.ink import InkFading, InkFlaking, InkSpread, LetterpressWear, LowInkLines
 from manuscript_restore.degradation.leaf import LeafFibres, StringHole
-from manuscript_restore.degradation.light import CastShadow, ColourCast, Glare, UnevenIllumination, Vignetting
+from manuscript_restore.degradation.light import (
+    CastShadow,
+    ColourCast,
+    Glare,
+    NearLamp,
+    UnevenIllumination,
+    Vignetting,
+)
 from manuscript_restore.degradation.liquids import OilSpots, WaterStains
 from manuscript_restore.degradation.mechanics import Cracks, Creases, FoldShadow, Scratches
 from manuscript_restore.degradation.missing import MissingCorners, RepairPatch, Tape, TornEdges
 from manuscript_restore.degradation.mixture import Mixture
 from manuscript_restore.degradation.noise import GaussianNoise, SaltAndPepper
 from manuscript_restore.degradation.pipeline import DegradationPipeline
+from manuscript_restore.degradation.printing import Misregistration, Moire, RollerStreaks, TonerBlotches
 from manuscript_restore.degradation.record import params_from_json, params_to_json
 from manuscript_restore.degradation.reproduction import Binarised, Halftone, Microfilm, Photocopy
 from manuscript_restore.degradation.stains import Stains
-from manuscript_restore.degradation.tone import Fading, YellowTint
+from manuscript_restore.degradation.tone import ColouredPaper, Fading, YellowTint
 
 __all__ = [
     "JPEG",
@@ -27,6 +35,7 @@ __all__ = [
     "BleedThrough",
     "CastShadow",
     "ColourCast",
+    "ColouredPaper",
     "Cracks",
     "Creases",
     "Defocus",
@@ -46,15 +55,21 @@ __all__ = [
     "InkSpread",
     "InsectTracks",
     "LeafFibres",
+    "LetterpressWear",
+    "LowInkLines",
     "LowResolution",
     "Microfilm",
+    "Misregistration",
     "MissingCorners",
     "Mixture",
+    "Moire",
     "MotionBlur",
     "Mould",
+    "NearLamp",
     "OilSpots",
     "Photocopy",
     "RepairPatch",
+    "RollerStreaks",
     "SaltAndPepper",
     "Scratches",
     "SensorNoise",
@@ -62,6 +77,7 @@ __all__ = [
     "Stains",
     "StringHole",
     "Tape",
+    "TonerBlotches",
     "TornEdges",
     "UnevenIllumination",
     "Vignetting",

@@ -1,7 +1,7 @@
 """Damage that follows the writing and leaves the support alone: fading, flaking, spreading."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params, Severity
 from manuscript_restore.degradation.fields import Grid, column, scale_to, smoothstep, uniform
+from manuscript_restore.degradation.noise import grain, grain_places
 from manuscript_restore.degradation.paint import darkest, grey, soften
 
 FAINTEST, DARKEST = 0.06, 0.25  # darkness below the support, as a share of it: from here on a pixel is (all) ink
@@ -37,12 +38,12 @@ def find_ink(page: Tensor, support: Tensor) -> Tensor:
     return smoothstep(1 - grey(page) / light, FAINTEST, DARKEST)
 
 
-def _take_ink(pages: list[Tensor], share: Tensor) -> None:
+def _take_ink(pages: list[Tensor], share: Iterable[Tensor]) -> None:
     """Replace ink in place by the support around it.
 
     Args:
         pages: (3, H, W).
-        share: (b, 1, h, w) in [0, 1], of the ink that goes; scaled up to the pages.
+        share: For each page (1, h, w) in [0, 1], of the ink that goes; scaled up to the page.
     """
     for page, each in zip(pages, share, strict=True):
         before = page.detach()
@@ -145,3 +146,82 @@ class InkSpread(Degradation):
             spread = torch.lerp(spread, soften(spread), min(1.0, reach) * min(1.0, softness))
             page += scale_to(each[None], page.shape[-2:])[0] * (spread - before)
             page.clamp_(0, 1)
+
+
+class LetterpressWear(Degradation):
+    """Print from worn type or with too little pressure: white grains in the letters, ink squeezed to their rims.
+
+    Type touches the hills of the paper first. Where the pressure does not reach the valleys they stay white; it
+    varies smoothly over the forme. Ink that was squeezed out stands in a rim around each stroke, which stays.
+
+    Args:
+        wear: Range of how much of the letters' inside stays white where the pressure is least, in [0, 1].
+        rim: Range of the darkening of the rim, in [0, 1].
+        p: Probability per page.
+    """
+
+    def __init__(
+        self, *, wear: Sequence[float] = (0.2, 0.9), rim: Sequence[float] = (0.0, 0.5), p: float = 0.5
+    ) -> None:
+        super().__init__(p=p, ranges={"wear": wear, "rim": rim}, high=1)
+
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
+        """Wear in place."""
+        pressure = Grid(pages, 32).noise(params["seed"], 2, octaves=3).clamp(0, 1)
+        wears, rims = ((severity * params[key]).clamp(max=1.5) for key in ("wear", "rim"))
+        lacks = column(wears, pressure) * (1.2 - pressure)
+        drawn = zip(pages, lacks, rims.tolist(), grain_places(params), strict=True)
+        for page, lack, rim, place in drawn:
+            before = page.detach()
+            support = find_support(before)
+            ink = find_ink(before, support)
+            inside = smoothstep(soften(ink), 0.3, 0.9)
+            lack = scale_to(lack[None], page.shape[-2:])[0].clamp(0, 1)
+            # The deeper the valleys that lack ink, the more of the normal heights lie below.
+            white = ((grain(page, place) - 2.5 * (1 - lack)) * 1.5 + 0.5).clamp(0, 1) * (4 * lack).clamp(max=1)
+            page.lerp_(support.to(page.dtype), (white * inside).to(page.dtype))
+            page *= 1 - 0.6 * min(rim, 1.0) * ink * (1 - inside)
+
+
+class LowInkLines(Degradation):
+    """Lines without ink: clogged nozzles of a printer, a ribbon's worn bands, a fax's lost lines.
+
+    Across the whole page, ink is paler along thin lines: at an even distance, which is the print head's height, or
+    at random ones.
+
+    Args:
+        period: Range of the (mean) distance of the lines in pixels.
+        width: Range of their width in pixels.
+        strength: Range of the share of the ink that is gone there, in [0, 1].
+        p: Probability per page.
+    """
+
+    def __init__(
+        self,
+        *,
+        period: Sequence[float] = (5.0, 25.0),
+        width: Sequence[float] = (1.0, 5.0),
+        strength: Sequence[float] = (0.3, 1.0),
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p, ranges={"period": period, "width": width, "strength": strength}, high=256)
+
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
+        """Pale in place."""
+        size, seeds = pages[0].shape[-2:], params["seed"]
+        upright, random = (uniform(seeds, 2, layer=1) < 0.5).unbind(1)
+        periods, widths = params["period"].clamp(min=2), params["width"]
+        strengths = (severity * params["strength"]).clamp(max=1)
+        shares = []
+        for i, page in enumerate(pages):
+            place = torch.arange(size[int(upright[i])]) / periods[i] + uniform(seeds[i : i + 1], 1, layer=2)[0]
+            line = place.long()
+            jitter, value = uniform(seeds[i : i + 1], 2, int(line.max()) + 1, layer=3)[0]
+            centre = torch.where(random[i], 0.2 + 0.6 * jitter[line], 0.5)
+            distance = (place - line - centre).abs() * periods[i]
+            pale = ((widths[i] + 1) / 2 - distance).clamp(0, 1) * torch.where(
+                random[i], 0.3 + 0.7 * value[line], 1.0
+            )
+            pale = (strengths[i] * pale).to(page.device)
+            shares.append(pale.view(1, 1, -1) if upright[i] else pale.view(1, -1, 1))
+        _take_ink(pages, shares)

@@ -45,6 +45,37 @@ class UnevenIllumination(Degradation):
         multiply(pages, ((1 - strength * far) * (1 - depth * waves)).clamp(min=0))
 
 
+class NearLamp(Degradation):
+    """A lamp close to the page: bright beneath it, perhaps too bright, and dark far from it.
+
+    At a distance r from the point beneath a small lamp at height h, a flat page gets (1 + r²/h²)^(−3/2) of that
+    point's light: the square of the distance, and the cosine of its slant. The exposure is set for the page's
+    middle, or for less.
+
+    Args:
+        height: Range of the lamp's height, in short sides.
+        exposure: Range of how far the exposure follows the middle, in [0, 1]; at 0 nothing is overexposed.
+        p: Probability per page.
+    """
+
+    def __init__(
+        self, *, height: Sequence[float] = (0.5, 2.0), exposure: Sequence[float] = (0.0, 1.0), p: float = 0.5
+    ) -> None:
+        super().__init__(p=p, ranges={"height": height, "exposure": exposure}, high=10)
+
+    def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
+        """Light in place."""
+        grid = Grid(pages, CELLS)
+        places = 1.8 * uniform(params["seed"], 2, layer=1) - 0.4
+        down, right = grid.offset(places)
+        height = params["height"].clamp(min=0.05)
+        falloff = -1.5 * torch.log1p((down**2 + right**2) / column(height**2, down))
+        middle = (places - 0.5) * torch.tensor([grid.height, grid.width])
+        exposed = -1.5 * torch.log1p((middle**2).sum(1) / height**2) * params["exposure"]
+        gain = torch.exp(column(severity * torch.ones_like(height), down) * (falloff - column(exposed, down)))
+        multiply(pages, gain.clamp(max=4))
+
+
 class Vignetting(Degradation):
     """Corners darker than the centre, by the cos⁴ law of a wide lens.
 

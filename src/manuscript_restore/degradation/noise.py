@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from manuscript_restore.degradation.base import Degradation, Params, Severity
+from manuscript_restore.degradation.fields import uniform
+from manuscript_restore.degradation.paint import soften
 
 PLATE_SIZE = 1024
 
@@ -55,6 +57,19 @@ def plate(device: torch.device, height: int, width: int) -> Tensor:
 def _plate(device: torch.device, rows: int, columns: int) -> Tensor:
     numbers = torch.randn(PLATE_SIZE, PLATE_SIZE, generator=torch.Generator().manual_seed(0))
     return numbers.repeat(rows, columns).to(device)
+
+
+def grain(page: Tensor, place: list[int]) -> Tensor:
+    """A window of the plate, (1, H, W), softened, of unit variance."""
+    height, width = page.shape[-2:]
+    top, left = place
+    window = plate(page.device, height + 512, width + 512)[top : top + height, left : left + width][None]
+    return soften(window) * 8 / 3  # (1, 2, 1)/4 each way leaves 3/8 of the deviation
+
+
+def grain_places(params: Params) -> list[list[int]]:
+    """A random window of each page."""
+    return (512 * uniform(params["seed"], 2, layer=50)).int().tolist()
 
 
 class SaltAndPepper(Degradation):

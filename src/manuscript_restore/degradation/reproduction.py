@@ -9,7 +9,7 @@ from torch import Tensor
 from manuscript_restore.degradation.base import Degradation, Params, Severity, per_page
 from manuscript_restore.degradation.fields import Grid, column, scale_to, uniform
 from manuscript_restore.degradation.ink import find_support
-from manuscript_restore.degradation.noise import plate
+from manuscript_restore.degradation.noise import grain, grain_places
 from manuscript_restore.degradation.paint import grey, soften
 
 WHITE = 0.9  # what the support of an exposed page is
@@ -21,18 +21,6 @@ def _blend(page: Tensor, target: Tensor, share: float) -> None:
     page *= 1 - share
     page += share * target
     page.clamp_(0, 1)
-
-
-def _grain(page: Tensor, place: list[int]) -> Tensor:
-    """A window of the plate of normal numbers, (1, H, W), softened, of unit variance."""
-    height, width = page.shape[-2:]
-    top, left = place
-    window = plate(page.device, height + 512, width + 512)[top : top + height, left : left + width][None]
-    return soften(window) * 8 / 3  # (1, 2, 1)/4 each way leaves 3/8 of the deviation
-
-
-def _places(params: Params) -> list[list[int]]:
-    return (512 * uniform(params["seed"], 2, layer=50)).int().tolist()
 
 
 def _exposed(page: Tensor) -> Tensor:
@@ -112,11 +100,11 @@ class Microfilm(Degradation):
         lanes = uniform(seeds, most, layer=3).sort(dim=1).values
         lines = (lanes * width).int().clamp(max=width - 1).tolist()
         numbers, contrasts = params["scratches"].tolist(), params["contrast"].tolist()
-        grains, places = params["grain"].tolist(), _places(params)
+        grains, places = params["grain"].tolist(), grain_places(params)
         for i, page in enumerate(pages):
             light = scale_to(exposure[i : i + 1], page.shape[-2:])[0]
             tones = _contrast(soften(_exposed(page)) + light, 0.55, contrasts[i])
-            speckle = grains[i] * max(1.0, severities[i]) * _grain(page, places[i])
+            speckle = grains[i] * max(1.0, severities[i]) * grain(page, places[i])
             tones = tones + speckle * (0.4 + 2.4 * tones * (1 - tones))
             for line in lines[i][: numbers[i]]:
                 tones[:, :, line] = 0.5 * tones[:, :, line] + 0.5
@@ -149,14 +137,14 @@ class Photocopy(Degradation):
         toner = 0.5 * (grid.noise(seeds, (0.5, 24), octaves=2) - 0.5)
         toner = toner + grid.noise(seeds, 3, octaves=2, layer=1) - 0.5
         toner = column(params["toner"], toner) * toner
-        contrasts, specks, places = params["contrast"].tolist(), params["specks"].tolist(), _places(params)
+        contrasts, specks, places = params["contrast"].tolist(), params["specks"].tolist(), grain_places(params)
         severities = per_page(severity, len(pages))
         for i, page in enumerate(pages):
             uneven = scale_to(toner[i : i + 1], page.shape[-2:])[0]
             tones = _contrast(_exposed(page) + uneven, 0.5, contrasts[i])
             # Normal numbers beyond this quantile are specks.
             quantile = math.sqrt(2) * float(torch.erfinv(torch.tensor(1 - 2 * min(0.4, specks[i]))))
-            black = ((_grain(page, places[i]) - quantile) * 6).clamp(0, 1)
+            black = ((grain(page, places[i]) - quantile) * 6).clamp(0, 1)
             _blend(page, tones * (1 - black) * 0.93 + 0.05, severities[i])
 
 
@@ -179,10 +167,10 @@ class Binarised(Degradation):
 
     def damage(self, pages: list[Tensor], params: Params, severity: Severity) -> None:
         """Threshold in place."""
-        thresholds, ragged, places = params["threshold"].tolist(), params["ragged"].tolist(), _places(params)
+        thresholds, ragged, places = params["threshold"].tolist(), params["ragged"].tolist(), grain_places(params)
         drawn = zip(pages, thresholds, ragged, places, per_page(severity, len(pages)), strict=True)
         for page, threshold, deviation, place, share in drawn:
             before = page.detach().clone()
             light = grey(find_support(before)).clamp(min=0.05)
-            tones = grey(before) / light + deviation * _grain(before, place)
+            tones = grey(before) / light + deviation * grain(before, place)
             _blend(page, ((tones - threshold) * 12 + 0.5).clamp(0, 1), share)

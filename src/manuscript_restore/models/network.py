@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from manuscript_restore.errors import UserError
 from manuscript_restore.models.colour_head import ColourHead
 
-CERTAIN = 0.1
-"""Probability of damage up to which a place counts as sound; of soundness, up to which as damaged."""
+SOUND, DAMAGED = 0.4, 0.6
+"""Probability of damage up to which a place counts as sound, and from which on as damaged."""
 
 
 class Prediction(NamedTuple):
@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
     Args:
         image: The restored page, (B, 3, H, W) in [0, 1]: the very page where ``damage`` is 0.
         damage: How surely the page is visibly damaged about each pixel, (B, 1, H, W) in [0, 1]; None: of a
-            network that does not say. While training, the plain probability; else 0 and 1 where it is `CERTAIN`.
+            network that does not say. While training, the plain probability; else 0 up to `SOUND`, 1 from `DAMAGED`.
         ink: Probability of ink, (B, 1, H, W); None: of a network that does not say.
     """
 
@@ -33,8 +33,8 @@ class RestorationNetwork(nn.Module):
     Padding, cropping, clamping and the gate of the damage map live here, so that training, evaluation and
     restoration cannot disagree. A subclass implements `restore`.
 
-    With p the probability of damage, ``page + p · (restored − page)`` is the expected clean page, if ``restored``
-    is what is expected of a damaged one; and what is surely sound stays as it is, to the bit.
+    What is sound stays as it is, to the bit; what is damaged is restored whole, for a tenth of the noise left in it
+    would be seen; between, the two are blended.
 
     Args:
         multiple: Sides that `restore` takes, in pixels.
@@ -78,7 +78,7 @@ class RestorationNetwork(nn.Module):
         if raw.shape[1] == 3:
             return Prediction(self._clamp(restored))
         probability, ink = raw[:, 3:].float().sigmoid().chunk(2, dim=1)
-        damage = ((probability - CERTAIN) / (1 - 2 * CERTAIN)).clamp(0, 1)
+        damage = ((probability - SOUND) / (DAMAGED - SOUND)).clamp(0, 1)
         gated = degraded + damage * (restored - degraded)
         return Prediction(self._clamp(gated), probability if self.training else damage, ink)
 
