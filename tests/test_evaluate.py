@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from manuscript_restore.data.manuscripts import compile_pattern, group_of
+from manuscript_restore.evaluation.results import read_summaries, summary_csv
 from manuscript_restore.evaluation.statistics import Row, bootstrap, by_damage, summarise
 from manuscript_restore.images import to_float, write
 from manuscript_restore.metrics import psnr
@@ -280,6 +281,8 @@ def test_rows_are_grouped_by_damage_and_nans_left_out():
     assert next(iter(by_damage(rows))) == "stains"
     (summary,) = summarise(rows)
     assert (summary.num_pairs, summary.value.mean, summary.gain.mean, summary.input_mean) == (2, 15.0, 1.0, 14.0)
+    assert summary.better == 0.5
+    assert read_summaries(summary_csv([summary])) == [summary]
 
 
 def test_manuscripts_by_name():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.evaluation.statistics import Row, Summary
+from manuscript_restore.evaluation.statistics import Estimate, Row, Summary
 from manuscript_restore.files import whole_file
 
 
@@ -26,7 +26,7 @@ def scores_csv(rows: Sequence[Row]) -> str:
 
 SUMMARY_HEADS = (
     *("task", "method", "score", "group", "num_pairs", "num_pages"),
-    *("mean", "low", "high", "input", "gain", "gain_low", "gain_high"),
+    *("mean", "low", "high", "input", "gain", "gain_low", "gain_high", "better"),
 )
 
 
@@ -34,12 +34,30 @@ def summary_values(summary: Summary) -> tuple[Any, ...]:
     """A summary as values under `SUMMARY_HEADS`."""
     value, gain = summary.value, summary.gain
     of = (summary.task, summary.method, summary.score, summary.group, summary.num_pairs, summary.num_pages)
-    return (*of, value.mean, value.low, value.high, summary.input_mean, gain.mean, gain.low, gain.high)
+    means = (value.mean, value.low, value.high, summary.input_mean, gain.mean, gain.low, gain.high)
+    return (*of, *means, summary.better)
 
 
 def summary_csv(summaries: Sequence[Summary]) -> str:
     """Means and intervals."""
     return _csv(SUMMARY_HEADS, map(summary_values, summaries))
+
+
+def read_summaries(text: str) -> list[Summary]:
+    """The means and intervals that `summary_csv` wrote."""
+    return [_summary(row) for row in csv.DictReader(io.StringIO(text))]
+
+
+def _summary(row: Mapping[str, str]) -> Summary:
+    numbers = {head: float(row[head] or "nan") for head in SUMMARY_HEADS[4:]}
+    return Summary(
+        *(row["task"], row["method"], row["score"], int(numbers["num_pairs"]), int(numbers["num_pages"])),
+        value=Estimate(numbers["mean"], numbers["low"], numbers["high"]),
+        input_mean=numbers["input"],
+        gain=Estimate(numbers["gain"], numbers["gain_low"], numbers["gain_high"]),
+        better=numbers["better"],
+        group=row["group"],
+    )
 
 
 def write_all(folder: Path, contents: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """From the scores of pages to means with confidence intervals, by resampling manuscripts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over the pages of one task, method and score; of all of them, or of a group."""
+    """Means over the pages of one task, method and score; of all of them, or of a group.
+
+    ``better`` is the share of the pairs that gain.
+    """
 
     task: str
     method: str
@@ -62,6 +65,7 @@ class Summary:
     value: Estimate
     input_mean: float
     gain: Estimate
+    better: float = np.nan
     group: str = ""
 
 
@@ -109,25 +113,29 @@ def summarise(rows: Iterable[Row], *, group: str = "") -> list[Summary]:
             value=_estimate(members, "value"),
             input_mean=_mean([row.input_value for row in members]),
             gain=_estimate(members, "gain"),
+            better=_mean([float(row.gain > 0) for row in members if not np.isnan(row.gain)]),
             group=group,
         )
         for key, members in found.items()
     ]
 
 
-def by_group(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by each group that their page belongs to."""
-    names = dict.fromkeys(name for row in rows for name in row.groups)
-    return {name: [row for row in rows if name in row.groups] for name in names}
+def by_group(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by each group that their page belongs to; the largest come first."""
+    return _parts(rows, lambda row: row.groups)
 
 
 def by_damage(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows by each damage that their page got, a page under all of its damages; the commonest come first."""
-    groups: dict[str, list[Row]] = {}
+    return _parts(rows, lambda row: row.damage or ("none",))
+
+
+def _parts(rows: Iterable[Row], names: Callable[[Row], Sequence[str]]) -> dict[str, list[Row]]:
+    parts: dict[str, list[Row]] = {}
     for row in rows:
-        for damage in row.damage or ("none",):
-            groups.setdefault(damage, []).append(row)
-    return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
+        for name in names(row):
+            parts.setdefault(name, []).append(row)
+    return dict(sorted(parts.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def _estimate(rows: Sequence[Row], field: str) -> Estimate:
