@@ -147,6 +147,20 @@ def _free_spans(
     return [(left, right) for left, right in spans if right > left]
 
 
+def keep_free(slots: list[Slot], box: tuple[float, float, float, float], body: float) -> None:
+    """Cut a box (left, top, right, bottom) out of the lines, in place: something else is drawn there."""
+    left, top, right, bottom = box
+    for slot in slots:
+        y = slot.baseline((left + right) / 2)
+        if top < y + 0.5 * body and y - 1.4 * body < bottom:
+            pieces = [
+                piece
+                for low, high in slot.spans
+                for piece in ((low, min(high, left - 0.5 * body)), (max(low, right + 0.5 * body), high))
+            ]
+            slot.spans = [(low, high) for low, high in pieces if high - low > body]
+
+
 def rule(rng: np.random.Generator, layout: Layout, inks: Inks, kind: str) -> None:
     """Rule the margins: two or three upright lines a side, or a band; parchment: fine lines for the writing."""
     left, top, right, bottom = layout.margins
