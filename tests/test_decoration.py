@@ -11,7 +11,7 @@ from manuscript_restore.synthesis.painting import CARBON, RUBRICS, WHITE, Paint,
 from manuscript_restore.synthesis.scribe import Inks, Slot, constant
 from manuscript_restore.synthesis.supports import draw_support
 
-SIZE = (500, 700)
+SIZE = (400, 560)
 
 
 def solid(left, top, right, bottom, **options):
@@ -116,7 +116,7 @@ def test_a_colour_target_shows_its_patches():
 @pytest.fixture(scope="module")
 def wild_pages():
     generator = PageGenerator(size=SIZE, variety=1.0)
-    return [generator.page(0, index) for index in range(40)]
+    return [generator.page(0, index) for index in range(28)]
 
 
 def test_the_ink_of_wild_pages_is_seen(wild_pages):
@@ -136,22 +136,22 @@ def test_wild_pages_have_vivid_colours_and_even_grounds(wild_pages):
         lab = cv2.cvtColor(page.image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
         vivid += (np.hypot(lab[..., 1], lab[..., 2]) > 45).mean() > 0.003
         even += (page.image == page.image[0, 0]).all(axis=2).mean() > 0.02
-    assert vivid >= 8
-    assert even >= 4
+    assert vivid >= 5
+    assert even >= 3
 
 
 def test_wild_pages_depend_on_nothing_but_their_number(wild_pages):
     again = PageGenerator(size=SIZE, variety=1.0)
-    for index in (7, 3):
+    for index in (7,):
         page = again.page(0, index)
         np.testing.assert_array_equal(page.image, wild_pages[index].image)
         np.testing.assert_array_equal(page.ink, wild_pages[index].ink)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (33, 120), (300, 34), (97, 1501)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 120), (300, 34), (97, 801)])
 def test_wild_pages_of_any_size(size):
     generator = PageGenerator(size=size, variety=1.0)
-    for index in range(12):
+    for index in range(8):
         page = generator.page(1, index)
         assert page.image.shape == (*size, 3)
         assert page.ink.shape == size

@@ -146,12 +146,17 @@ def _initial(easel: Easel, layout: Layout, flow: TextFlow, typeface: Typeface) -
     """Begin with a large letter, on a field or with penwork about it."""
     rng, body, slot = easel.rng, layout.body_px, layout.slots[0]
     syllable = flow.next[0]
-    if syllable.isspace() or not slot.spans:
+    size = body * rng.uniform(2, 6)
+    if (
+        syllable.isspace()
+        or not slot.spans
+        or typeface.advance(syllable) * size > 0.5 * (layout.block[2] - layout.block[0])
+    ):
         return
     flow.take()
-    size = body * rng.uniform(2, 6)
-    left, base = slot.spans[0][0], slot.baseline(slot.spans[0][0]) - body + size
     width = typeface.advance(syllable) * size
+    left = slot.spans[-1][1] - width if typeface.right_to_left else slot.spans[0][0]
+    base = slot.baseline(left) - body + size
     box = (left, base - 1.25 * size, left + width, base + 0.3 * size)
     keep_free(layout.slots, box, body)
     letter = easel.ink(black=0.15)

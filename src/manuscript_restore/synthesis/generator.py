@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manuscript_restore import images
 from manuscript_restore.errors import UserError
 from manuscript_restore.synthesis import decoration, layout, marginalia, painting, supports, surroundings
-from manuscript_restore.synthesis.fonts import find_fonts, load_typeface
+from manuscript_restore.synthesis.fonts import find_fonts, find_other_scripts, load_typeface
 from manuscript_restore.synthesis.hand import draw_hand, printing_hand
 from manuscript_restore.synthesis.scribe import Inks, Line, Scribe, TextFlow
 from manuscript_restore.synthesis.text import TextSource
@@ -57,7 +57,7 @@ class PageGenerator:
         supports: How often each kind of support comes, relative to the others: keys ``palm_leaf``, ``paper``,
             ``parchment``.
         style: ``"scribe"``: a hand writes continuously; ``"printed"``: movable type, words apart.
-        script: ``devanagari`` or another key of `text.SCRIPTS`.
+        script: ``devanagari`` or another key of `scripts.SCRIPTS`.
         irregularity: In [0, 1], of the hand; 0 draws every letter alike.
         text_file: UTF-8 text to write, a paragraph a passage; None: the packaged Sanskrit.
         generated_text: Share of passages that a syllable grammar makes up.
@@ -67,6 +67,8 @@ class PageGenerator:
         textures_share: Part of the pages that take one.
         variety: Part of the pages that may have any sound surface, surround, colour and decoration; the others
             keep to the common ones.
+        other_scripts: Part of the pages in another script than ``script``, of those that this machine has fonts
+            for; none where it has none.
 
     Raises:
         UserError: A value out of range, or a font, text or texture that is not there.
@@ -87,12 +89,14 @@ class PageGenerator:
         textures_dir: str | None = None,
         textures_share: float = 0.5,
         variety: float = 0.0,
+        other_scripts: float = 0.0,
     ) -> None:
         for name, value in (
             ("irregularity", irregularity),
             ("generated_text", generated_text),
             ("textures_share", textures_share),
             ("variety", variety),
+            ("other_scripts", other_scripts),
         ):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise UserError(f"generator.{name}={value}: must be between 0 and 1")
@@ -104,19 +108,26 @@ class PageGenerator:
         self.script, self.variety = script, variety
         self.text = TextSource(script, text_file, generated_text)
         self.fonts = find_fonts(script, style, folder=fonts_dir, system=system_fonts)
+        self.other_fonts = find_other_scripts(script) if other_scripts else {}
+        self.other_scripts = other_scripts if self.other_fonts else 0.0
         self.textures = images.find_images(textures_dir, key="generator.textures_dir") if textures_dir else []
         self.textures_share = textures_share if textures_dir else 0.0
         self._settings = (
             VERSION, self.size, self.shares, style, script, irregularity, text_file, generated_text,
-            textures_share, variety
+            textures_share, variety, other_scripts
         )  # fmt: skip
 
     @cached_property
     def tag(self) -> str:
         """Identity of the settings, fonts and textures: equal tags, equal pages."""
-        files = [(path.name, path.stat().st_size) for path in [*self.fonts, *self.textures]]
+        files = [(path.name, path.stat().st_size) for path in [*self.all_fonts, *self.textures]]
         text = Path(self.text.text_file).read_bytes() if self.text.text_file else b""
         return sha256(repr((self._settings, files)).encode() + text).hexdigest()[:12]
+
+    @property
+    def all_fonts(self) -> list[Path]:
+        """Every font that a page may be written with."""
+        return list(dict.fromkeys([*self.fonts, *(path for fonts in self.other_fonts.values() for path in fonts)]))
 
     def page(self, seed: int, index: int) -> GeneratedPage:
         """Draw page ``index``, at least 0, of the sequence ``seed``, at least 0.
@@ -129,12 +140,13 @@ class PageGenerator:
         height, width = self.size or supports.draw_size(rng, kind)
         wild = self.variety > 0 and rng.random() < self.variety  # no draw at 0: those pages stay the same
         support = supports.draw_support(rng, kind, height, width, texture=self._draw_texture(rng), wild=wild)
-        paths = list(self.fonts)
-        weights = np.array(list(self.fonts.values()))
+        script, fonts, text = self._draw_script(rng)
+        paths = list(fonts)
+        weights = np.array(list(fonts.values()))
         font = paths[int(rng.choice(len(paths), p=weights / weights.sum()))]
         printed = self.style == "printed"
-        plan = layout.plan(rng, support, printed=printed)
-        typeface = load_typeface(font, self.script)
+        typeface = load_typeface(font, script)
+        plan = layout.plan(rng, support, printed=printed, right_to_left=typeface.right_to_left)
         hand = (
             printing_hand(plan.body_px)
             if printed
@@ -142,7 +154,7 @@ class PageGenerator:
         )
         inks = Inks.blank(height, width)
         scribe = Scribe(rng, typeface, hand, inks)
-        flow = TextFlow(self.text, rng, continuous=not printed)
+        flow = TextFlow(text, rng, typeface, continuous=not printed)
         paints: list[painting.Paint] = []
         if wild:
             paints = decoration.decorate(rng, support, plan, flow, typeface)
@@ -157,6 +169,13 @@ class PageGenerator:
         if rng.random() < painting.GREY_SHARE[kind]:
             image = painting.reproduce_in_grey(rng, image, brighten=wild)
         return GeneratedPage(image, ink, tuple(line for line in lines if line), kind, font, plan.body_px)
+
+    def _draw_script(self, rng: np.random.Generator) -> tuple[str, Mapping[Path, float], TextSource]:
+        """The script of a page, its fonts and its text."""
+        if self.other_scripts and rng.random() < self.other_scripts:
+            script = str(rng.choice(list(self.other_fonts)))
+            return script, self.other_fonts[script], TextSource(script, None, self.text.generated_share)
+        return self.script, self.fonts, self.text
 
     def _draw_texture(self, rng: np.random.Generator) -> NDArray[np.uint8] | None:
         if rng.random() >= self.textures_share:
