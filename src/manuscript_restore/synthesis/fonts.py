@@ -41,7 +41,7 @@ PRINTED = {
 }
 SYSTEM_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/Library/Fonts")
 FONT_PACKAGES = ("justmytype_intl_south_asia", "justmytype_intl_rtl", "justmytype_intl_sea")
-"""The extra ``scripts``, with Noto fonts (OFL) of Bengali, Tamil, Telugu, Arabic, Hebrew and Khmer; used where they are installed."""
+"""The extra ``scripts``: Noto fonts (OFL) of Bengali, Tamil, Telugu, Arabic, Hebrew and Khmer, where installed."""
 SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 _local = threading.local()
