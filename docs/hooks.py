@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
-GENERATOR = ("generator/manuscript", "generator/printed")
+GENERATOR = ("generator/manuscript", "generator/printed", "generator/wild")
 LATER = ("degradation", "experiment", "generator", "debug")  # groups with a page of their own, or shown elsewhere
 
 

@@ -3,15 +3,22 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from matplotlib import get_data_path
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import write
 from manuscript_restore.synthesis import PageGenerator, generate_page
+from manuscript_restore.synthesis.hand import printing_hand
+from manuscript_restore.synthesis.scribe import Inks, Scribe, constant
 from manuscript_restore.synthesis.supports import KINDS
+from manuscript_restore.synthesis.typeface import Typeface
+
+DEJAVU = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # has Hebrew, comes with Matplotlib
 
 SIZE = [240, 400]
 
@@ -174,9 +181,52 @@ def test_a_users_text_is_what_is_written(tmp_path):
     assert "गजाननं" in text
 
 
+def test_from_right_to_left_a_line_begins_at_the_right(tmp_path):
+    """One word of one line: at the right side; its Latin counterpart at the left."""
+    (tmp_path / "sans.ttf").write_bytes(DEJAVU.read_bytes())
+    places = {}
+    for script, word in (("hebrew", "אב"), ("latin", "ab")):
+        (tmp_path / "mine.txt").write_text(f"{word}\n", encoding="utf-8")
+        generator = PageGenerator(
+            size=[300, 800], style="printed", script=script, text_file=str(tmp_path / "mine.txt"),
+            fonts_dir=str(tmp_path), supports={"paper": 1},
+        )  # fmt: skip
+        left, _, right, _ = generator.page(0, 0).lines[0].box
+        places[script] = (left + right) / 2
+    assert places["latin"] < 250
+    assert places["hebrew"] > 550
+
+
+def test_a_line_from_right_to_left_reads_as_its_text_says():
+    """Its words lie one left of the other, as wide as their letters; the line's text is in reading order."""
+    typeface = Typeface(DEJAVU, "hebrew")
+    inks = Inks.blank(100, 400)
+    scribe = Scribe(np.random.default_rng(0), typeface, printing_hand(30.0), inks)
+    line = scribe.write("שש ם", constant(60), 100.0, kind="text")
+    assert line.text == "שש ם"
+    columns = np.flatnonzero(inks.dark.max(axis=0) > 127)
+    gap = int(np.argmax(np.diff(columns)))
+    right_word = columns[-1] - columns[gap + 1]
+    left_word = columns[gap] - columns[0]
+    assert columns[0] == pytest.approx(100, abs=5)
+    assert right_word == pytest.approx(30 * typeface.advance("שש"), abs=6)
+    assert left_word < 30 * typeface.advance("ם") < right_word
+
+
+def test_other_scripts_come_as_often_as_asked_and_leave_the_others_alone():
+    generator = PageGenerator(size=SIZE, other_scripts=0.5, supports={"paper": 1})
+    packaged = set(PageGenerator().fonts)
+    foreign = [generator.page(0, index).font not in packaged for index in range(20)]
+    assert 4 < sum(foreign) < 16
+    assert set(packaged) < set(generator.all_fonts)
+    assert PageGenerator(size=SIZE, other_scripts=0.5).tag != PageGenerator(size=SIZE).tag
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"variety": 1.5}, r"generator\.variety=1\.5: must be between 0 and 1"),
+        ({"other_scripts": -1}, r"generator\.other_scripts=-1: must be between 0 and 1"),
         ({"size": [16, 100]}, r"generator\.size=\[16, 100\].*from 32"),
         ({"size": [100]}, r"generator\.size=\[100\]"),
         ({"style": "typed"}, r"generator\.style=typed.*scribe, printed"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.synthesis import grammar
+from manuscript_restore.synthesis import grammar, syllables
 from manuscript_restore.synthesis.fonts import PRINTED, _packaged, load_typeface
 from manuscript_restore.synthesis.scripts import (
     BLOCKS,
@@ -73,7 +73,9 @@ def test_splitting_against_a_verse_counted_by_hand():
     assert split_aksharas(unicodedata.normalize("NFD", "ṛṣi")) == ["r\u0323", "s\u0323", "i"]
 
 
-@pytest.mark.parametrize("script", sorted(set(SCRIPTS) - {"tamil", "latin"}))
+@pytest.mark.parametrize(
+    "script", sorted(name for name, tag in SCRIPTS.items() if tag in BLOCKS and tag != "Taml")
+)
 def test_syllables_are_the_same_in_every_indic_script(script):
     written = from_devanagari(GITA, script)
     assert len(split_aksharas(written)) == len(split_aksharas(GITA))
@@ -85,6 +87,8 @@ def test_syllables_are_the_same_in_every_indic_script(script):
         "Mlym": "MALAYALAM",
         "Gran": "GRANTHA",
         "Deva": "DEVANAGARI",
+        "Gujr": "GUJARATI",
+        "Orya": "ORIYA",
     }
     letters = [character for character in written if character not in " ।॥" and not character.isdigit()]
     assert all(unicodedata.name(letter).startswith(name[SCRIPTS[script]]) for letter in letters)
@@ -109,6 +113,9 @@ def test_numerals():
     assert numeral(1024, "devanagari") == "१०२४"
     assert numeral(305, "telugu") == "౩౦౫"
     assert numeral(7, "latin") == "7"
+    assert numeral(29, "tibetan") == "༢༩"
+    assert numeral(29, "arabic") == "٢٩"
+    assert numeral(29, "hebrew") == "29"
 
 
 @pytest.mark.parametrize("text", [text for work in packaged_works() for text in work])
@@ -207,9 +214,52 @@ def test_mistakes_in_a_users_file(tmp_path, content, message):
         TextSource(text_file=str(file))
 
 
-def test_scripts_that_are_unknown_or_have_no_text():
+def test_an_unknown_script_is_answered_with_the_known_ones():
     with pytest.raises(UserError, match=r"generator\.script=klingon.*devanagari"):
         TextSource("klingon")
-    with pytest.raises(UserError, match=r"generator\.script=tamil.*text_file"):
-        TextSource("tamil")
-    assert set(BLOCKS) | {"Latn"} == set(SCRIPTS.values())
+
+
+@pytest.mark.parametrize("script", ["tamil", "greek", "tibetan"])
+def test_sanskrit_is_not_carried_over_where_letters_lack(script):
+    with pytest.raises(ValueError, match=f"script={script}"):
+        from_devanagari("धर्म", script)
+
+
+def test_every_script_has_text():
+    for script, tag in SCRIPTS.items():
+        assert (script in syllables.SYLLABARIES) == (tag == "Taml" or (tag not in BLOCKS and tag != "Latn"))
+
+
+@pytest.mark.parametrize("script", sorted(syllables.SYLLABARIES))
+def test_made_up_text_is_of_its_script(script):
+    """By Unicode's names of the letters; no mark stands alone; it splits and joins again."""
+    written = "".join(passages(60, script=script))
+    letters = [c for c in written if unicodedata.category(c)[0] in "LM" and c not in "\u0964"]
+    assert len(letters) > 1500
+    named = [unicodedata.name(letter).split()[0] for letter in letters if letter != "\u200d"]
+    assert set(named) == {script.upper()}
+    units = split_aksharas(written)
+    assert "".join(units) == written
+    assert not [unit for unit in units if unicodedata.category(unit[0]).startswith("M")]
+    assert len(set(units)) > 35
+
+
+def test_words_of_arabic_and_hebrew_stay_whole():
+    assert split_aksharas("بسم الله") == ["بسم", " ", "الله"]
+    assert split_aksharas("בְּרֵאשִׁית ברא׃") == ["בְּרֵאשִׁית", " ", "ברא", "׃"]
+
+
+def test_syllables_of_other_scripts_against_books():
+    assert split_aksharas("བསྒྲུབས་པ") == ["བ", "སྒྲུ", "བ", "ས་", "པ"]
+    assert split_aksharas("ភ្នំពេញ") == ["ភ្នំ", "ពេ", "ញ"]
+    assert split_aksharas("ශ්‍රී ලංකා") == ["ශ්‍රී", " ", "ලං", "කා"]
+    assert split_aksharas("தமிழ்") == ["த", "மி", "ழ்"]
+    assert split_aksharas("λόγος") == ["λ", "ό", "γ", "ο", "ς"]
+
+
+@pytest.mark.parametrize(
+    ("script", "apart"), [("arabic", True), ("greek", True), ("tamil", False), ("khmer", False)]
+)
+def test_where_scribes_leave_spaces(script, apart):
+    assert any(" " in text.strip() for text in passages(5, script=script, continuous=True)) == apart
+    assert any(" " in text.strip() for text in passages(5, script=script, continuous=False))

@@ -7,10 +7,19 @@ import devanagari_fonts
 import numpy as np
 import pytest
 import uharfbuzz as hb
+from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.synthesis.fonts import PRINTED, SCRIBAL, find_fonts, licence_of, load_typeface
+from manuscript_restore.synthesis import fonts
+from manuscript_restore.synthesis.fonts import (
+    PRINTED,
+    SCRIBAL,
+    find_fonts,
+    find_other_scripts,
+    licence_of,
+    load_typeface,
+)
 from manuscript_restore.synthesis.scripts import SCRIPTS
 from manuscript_restore.synthesis.typeface import Typeface
 
@@ -169,3 +178,40 @@ def test_a_broken_font_is_named(tmp_path):
 
 def test_scripts_are_iso_15924_tags():
     assert {len(tag) for tag in SCRIPTS.values()} == {4}
+
+
+DEJAVU = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # has Arabic, comes with Matplotlib
+
+
+@pytest.mark.parametrize("word", ["بسم", "كتاب", "لا", "محمد"])
+def test_arabic_is_joined_from_right_to_left_as_harfbuzz_does_it(word):
+    buffer = hb.Buffer()
+    buffer.add_str(word)
+    buffer.guess_segment_properties()
+    assert buffer.direction == "rtl"
+    hb.shape(hb.Font(hb.Face(hb.Blob.from_file_path(str(DEJAVU)))), buffer)
+    typeface = Typeface(DEJAVU, "arabic")
+    assert [glyph for glyph, _, _ in typeface.shape(word).glyphs] == [
+        info.codepoint for info in buffer.glyph_infos
+    ]
+
+
+def test_a_script_needs_more_than_one_letter_of_its_font(tmp_path):
+    (tmp_path / "sans.ttf").write_bytes(DEJAVU.read_bytes())
+    for script in ("greek", "latin", "arabic", "hebrew"):
+        assert find_fonts(script, "scribe", folder=str(tmp_path), system=False)
+    for script in ("tibetan", "khmer", "tamil", "sinhala"):
+        with pytest.raises(UserError, match=f"letters of the script {script}"):
+            find_fonts(script, "scribe", folder=str(tmp_path), system=False)
+
+
+def test_other_scripts_are_those_that_there_are_fonts_for(tmp_path, monkeypatch):
+    (tmp_path / "sans.ttf").write_bytes(DEJAVU.read_bytes())
+    (tmp_path / "mono.txt").write_bytes(b"")
+    monkeypatch.setattr(fonts, "FONT_PACKAGES", ())
+    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path), str(tmp_path / "nowhere")))
+    assert set(find_other_scripts("devanagari")) == {"greek", "latin", "arabic", "hebrew"}
+    assert set(find_other_scripts("latin")) == {"greek", "arabic", "hebrew"}
+    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", ())
+    assert set(find_other_scripts("devanagari")) == {"latin"}
+    assert find_other_scripts("latin") == {}

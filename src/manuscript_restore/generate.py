@@ -105,7 +105,7 @@ def _claim(folder: Path, generator: PageGenerator, identity: dict[str, Any]) -> 
             raise UserError(f"out={folder}: is not empty; give a new folder")
     except OSError as error:
         raise UserError(f"out={folder}: cannot be made ({error.strerror})") from error
-    fonts = [{"file": path.name, "licence": licence_of(path)} for path in generator.fonts]
+    fonts = [{"file": path.name, "licence": licence_of(path)} for path in generator.all_fonts]
     _write_text(description, json.dumps({**identity, "fonts": fonts}, ensure_ascii=False, indent=1) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import devanagari_fonts
@@ -9,7 +10,7 @@ import freetype
 from natsort import natsorted
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.synthesis.scripts import SCRIPTS
+from manuscript_restore.synthesis.scripts import SCRIPTS, sample_letters
 from manuscript_restore.synthesis.typeface import Typeface
 
 # Of the packaged families those that join conjuncts, near to pens first. Jaini and Jaini Purva are drawn
@@ -39,6 +40,8 @@ PRINTED = {
     "Noto Serif Devanagari": 1.0,
 }
 SYSTEM_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/Library/Fonts")
+FONT_PACKAGES = ("justmytype_intl_south_asia", "justmytype_intl_rtl", "justmytype_intl_sea")
+"""The extra ``scripts``: Noto fonts (OFL) of Bengali, Tamil, Telugu, Arabic, Hebrew and Khmer, where installed."""
 SUFFIXES = {".ttf", ".otf", ".ttc"}
 
 _local = threading.local()
@@ -82,6 +85,23 @@ def find_fonts(script: str, style: str, *, folder: str | None, system: bool) -> 
     return weights
 
 
+def find_other_scripts(script: str) -> dict[str, dict[Path, float]]:
+    """Fonts of all scripts but one that this machine has fonts for, in packages or the system's folders.
+
+    Returns:
+        Name of the script → font file → 1; empty where there is none.
+    """
+    packages = [find_spec(name) for name in FONT_PACKAGES]
+    roots = [Path(place) for package in packages if package for place in package.submodule_search_locations or ()]
+    roots += [Path(root).expanduser() for root in SYSTEM_FOLDERS]
+    found = {
+        name: [path for root in roots for path in _fonts_below(root, name) if "Mono" not in path.name]  # no pen's
+        for name in SCRIPTS
+    }
+    found["latin"].append(_packaged("Noto Sans", upright="NotoSans[wdth,wght].ttf"))
+    return {name: dict.fromkeys(paths, 1.0) for name, paths in found.items() if paths and name != script}
+
+
 def load_typeface(path: Path, script: str) -> Typeface:
     """Load a font once per thread: FreeType's faces must not be shared."""
     faces: dict[tuple[Path, str], Typeface] = _local.__dict__.setdefault("faces", {})
@@ -117,14 +137,19 @@ def _packaged(family: str, upright: str | None = None) -> Path:
     return path
 
 
-@lru_cache
 def _fonts_below(root: Path, script: str) -> tuple[Path, ...]:
-    """Fonts below a folder that have the script's letters, in natural order; unreadable ones are left out."""
-    found = []
+    """Fonts below a folder that have the script's letters, in natural order."""
+    return tuple(path for path, scripts in _scripts_below(root).items() if script in scripts)
+
+
+@lru_cache
+def _scripts_below(root: Path) -> dict[Path, frozenset[str]]:
+    """The scripts of each font below a folder, in natural order; unreadable ones are left out."""
+    found = {}
     for path in natsorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES):
         try:
-            Typeface(path, script)
-        except UserError:
+            face = freetype.Face(str(path))
+        except (freetype.FT_Exception, OSError):
             continue
-        found.append(path)
-    return tuple(found)
+        found[path] = frozenset(name for name in SCRIPTS if all(map(face.get_char_index, sample_letters(name))))
+    return found

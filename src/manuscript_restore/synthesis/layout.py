@@ -50,8 +50,8 @@ class Layout:
     ornaments: tuple[tuple[float, float, float], ...] = ()
 
 
-def plan(rng: np.random.Generator, support: Support, *, printed: bool) -> Layout:
-    """Plan a page of a support."""
+def plan(rng: np.random.Generator, support: Support, *, printed: bool, right_to_left: bool = False) -> Layout:
+    """Plan a page of a support; of two columns the right one may come first."""
     left, top, right, bottom = support.area
     width, height = right - left, bottom - top
     shape = "wide" if width > 1.2 * height else "tall"
@@ -73,7 +73,7 @@ def plan(rng: np.random.Generator, support: Support, *, printed: bool) -> Layout
     columns = _columns(rng, block, body, support.kind, shape, printed)
     ornaments = _ornaments(rng, block, pitch, support.kind, shape) if not printed else ()
     slots = []
-    for column in columns:
+    for column in reversed(columns) if right_to_left else columns:
         for number in range(num_lines):
             # The marks above the first line's headline need room within the block.
             y = block[1] + number * pitch + 0.5 * (pitch - body) + body
@@ -145,6 +145,20 @@ def _free_spans(
                 )
         spans = cut
     return [(left, right) for left, right in spans if right > left]
+
+
+def keep_free(slots: list[Slot], box: tuple[float, float, float, float], body: float) -> None:
+    """Cut a box (left, top, right, bottom) out of the lines, in place: something else is drawn there."""
+    left, top, right, bottom = box
+    for slot in slots:
+        y = slot.baseline((left + right) / 2)
+        if top < y + 0.5 * body and y - 1.4 * body < bottom:
+            pieces = [
+                piece
+                for low, high in slot.spans
+                for piece in ((low, min(high, left - 0.5 * body)), (max(low, right + 0.5 * body), high))
+            ]
+            slot.spans = [(low, high) for low, high in pieces if high - low > body]
 
 
 def rule(rng: np.random.Generator, layout: Layout, inks: Inks, kind: str) -> None:

@@ -64,8 +64,10 @@ class Slot:
 class TextFlow:
     """The syllables of a source, one by one; the next may be looked at before it is taken."""
 
-    def __init__(self, source: TextSource, rng: np.random.Generator, *, continuous: bool) -> None:
-        self._syllables = self._read(source, rng, continuous)
+    def __init__(
+        self, source: TextSource, rng: np.random.Generator, typeface: Typeface, *, continuous: bool
+    ) -> None:
+        self._syllables = self._read(source, rng, typeface, continuous)
         self.next = next(self._syllables)
 
     def take(self) -> Syllable:
@@ -74,11 +76,15 @@ class TextFlow:
         return taken
 
     @staticmethod
-    def _read(source: TextSource, rng: np.random.Generator, continuous: bool) -> Iterator[Syllable]:
+    def _read(
+        source: TextSource, rng: np.random.Generator, typeface: Typeface, continuous: bool
+    ) -> Iterator[Syllable]:
         for passage in source.passages(rng, continuous=continuous):
             for segment in passage.segments:
                 for syllable in split_aksharas(segment.text):
-                    yield syllable, segment.kind
+                    # A user's text stays whole: what the font lacks becomes the font's own sign for that.
+                    if source.text_file is not None or typeface.covers(syllable):
+                        yield syllable, segment.kind
             if not continuous:
                 yield "\n", "text"
 
@@ -98,14 +104,15 @@ class Scribe:
     def write_line(self, flow: TextFlow, slot: Slot) -> Line | None:
         """Fill a slot from the flow; None where nothing fits."""
         text, boxes, points = "", [], []
-        for left, right in slot.spans:
+        backwards = self.typeface.right_to_left
+        for left, right in reversed(slot.spans) if backwards else slot.spans:
             syllables = self._fit(flow, right - left)
             ended = flow.next[0] == "\n"
             if not syllables:
                 continue
             slack = (right - left) / max(1.0, self._width(syllables))
             stretch = 1.0 if ended and slack > 1.1 else float(np.clip(slack, 0.9, 1.15))
-            part, box, point = self._write(syllables, slot.baseline, left, stretch)
+            part, box, point = self._write(syllables, slot.baseline, right if backwards else left, stretch)
             text += part
             boxes += box
             points += point
@@ -116,9 +123,10 @@ class Scribe:
         return _line(text, boxes, points, "text")
 
     def write(self, text: str, baseline: Callable[[float], float], left: float, *, kind: str) -> Line | None:
-        """Write a given text from ``left``, as far as it goes."""
-        syllables = [(syllable, kind) for syllable in split_aksharas(text)]
-        return _line(*self._write(syllables, baseline, left, 1.0), kind)
+        """Write a given text so that it begins (or, of a script from right to left, ends) at ``left``."""
+        syllables = [(syllable, kind) for syllable in split_aksharas(text) if self.typeface.covers(syllable)]
+        start = left + self._width(syllables) if self.typeface.right_to_left else left
+        return _line(*self._write(syllables, baseline, start, 1.0), kind)
 
     def measure(self, text: str) -> float:
         """Width of a text in pixels."""
@@ -155,14 +163,16 @@ class Scribe:
         return (self.typeface.advance(syllable) * hand.width + hand.gap + stops) * hand.body_px
 
     def _write(
-        self, syllables: list[Syllable], baseline: Callable[[float], float], left: float, stretch: float
+        self, syllables: list[Syllable], baseline: Callable[[float], float], start: float, stretch: float
     ) -> tuple[str, list[Box], list[tuple[float, float]]]:
-        text, boxes, points, x = "", [], [], left
+        text, boxes, points, x = "", [], [], start
+        forwards, backwards = (0, 1) if self.typeface.right_to_left else (1, 0)
         for syllable, kind in syllables:
             advance = self._advance(syllable, kind) * stretch
             text += syllable
+            x -= backwards * advance
             if syllable.isspace():
-                x += advance
+                x += forwards * advance
                 continue
             place = x + (AROUND_STOPS / 2 * self.hand.body_px if kind == "danda" else 0)
             if kind == "text" and self.rng.random() < self.hand.corrections:
@@ -170,12 +180,13 @@ class Scribe:
                 box = self._ink(syllable, kind, place, baseline, stretch)
                 if box is not None:
                     self._strike(box)
-                    x, place = x + advance, place + advance
+                    step = advance * (forwards - backwards)
+                    x, place = x + step, place + step
             box = self._ink(syllable, kind, place, baseline, stretch)
             if box is not None:
                 boxes.append(box)
                 points.append((place, baseline(place)))
-            x += advance
+            x += forwards * advance
         return text, boxes, [*points, (x, baseline(x))] if points else []
 
     def _ink(

@@ -1,18 +1,24 @@
-"""Writing systems: their syllables, and Sanskrit carried over from Devanagari into the others."""
+"""Writing systems: their syllables, and Sanskrit carried over from Devanagari into the Indic ones and Latin."""
 
 import re
 import unicodedata
 
-from manuscript_restore.errors import UserError
-
 SCRIPTS = {
     "devanagari": "Deva",
     "bengali": "Beng",
+    "oriya": "Orya",
+    "gujarati": "Gujr",
     "telugu": "Telu",
     "kannada": "Knda",
     "malayalam": "Mlym",
     "grantha": "Gran",
     "tamil": "Taml",
+    "sinhala": "Sinh",
+    "tibetan": "Tibt",
+    "khmer": "Khmr",
+    "arabic": "Arab",
+    "hebrew": "Hebr",
+    "greek": "Grek",
     "latin": "Latn",
 }
 """Name in the configs → ISO 15924 tag, as HarfBuzz takes it."""
@@ -21,12 +27,22 @@ SCRIPTS = {
 BLOCKS = {
     "Deva": 0x0900,
     "Beng": 0x0980,
+    "Gujr": 0x0A80,
+    "Orya": 0x0B00,
     "Taml": 0x0B80,
     "Telu": 0x0C00,
     "Knda": 0x0C80,
     "Mlym": 0x0D00,
     "Gran": 0x11300,
 }
+SAMPLES = {
+    "Latn": "xān", "Grek": "ωάπ", "Arab": "ابيح", "Hebr": "הבם", "Tibt": "ཀབརྡོ", "Khmr": "កនរា", "Sinh": "කනරා"
+}  # fmt: skip
+"""Letters that tell whether a font has the script, and the first its size; of the Indic blocks ka, na, ra, ā."""
+ZEROS = {"Arab": "٠", "Tibt": "༠", "Khmr": "០"}
+RIGHT_TO_LEFT = {"Arab", "Hebr"}
+SPACED = {"latin", "greek", "arabic", "hebrew"}
+"""Scripts whose scribes leave spaces between words."""
 
 
 def _in_blocks(*places: tuple[int, int]) -> str:
@@ -40,7 +56,13 @@ _SIGNS = f"[{_in_blocks((0x00, 0x03), (0x3E, 0x4C), (0x51, 0x57), (0x62, 0x63))}
 _VOWEL = f"[{_in_blocks((0x04, 0x14), (0x60, 0x61))}]"
 SYLLABLE = re.compile(
     f"{_CONSONANT}(?:{_VIRAMA}[\u200c\u200d]?{_CONSONANT})*(?:{_VIRAMA}[\u200c\u200d]?|{_SIGNS})"
-    f"|{_VOWEL}{_SIGNS}|\\s+|.[\u0300-\u036f]*",
+    f"|{_VOWEL}{_SIGNS}"
+    "|[\u0d85-\u0dc6](?:\u0dca\u200d[\u0d9a-\u0dc6])*[\u0d81-\u0d83\u0dca-\u0ddf]*"  # Sinhala
+    "|[\u0f40-\u0f6c][\u0f71-\u0f84\u0f90-\u0fbc]*\u0f0b?"  # Tibetan, with its dot
+    "|[\u1780-\u17b3](?:\u17d2[\u1780-\u17b3])*[\u17b6-\u17d1]*"  # Khmer
+    "|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4-\u05c7\u05d0-\u05ea]+"  # Hebrew: a word
+    "|[\u0621-\u0652\u0671-\u06d3]+"  # Arabic: a word
+    "|\\s+|.[\u0300-\u036f]*",
     re.DOTALL,
 )
 
@@ -98,7 +120,7 @@ def split_aksharas(text: str) -> list[str]:
     """Split into orthographic syllables, between any two of which a manuscript's line may be broken.
 
     A consonant cluster with its vowel sign and marks is one; so is an independent vowel with its marks, a daṇḍa,
-    a digit, a run of white space; of Latin script, a letter with its marks.
+    a digit, a run of white space; of Latin and Greek, a letter with its marks; of Arabic and Hebrew, a word.
 
     >>> split_aksharas("धर्मक्षेत्रे ॥१॥")
     ['ध', 'र्म', 'क्षे', 'त्रे', ' ', '॥', '१', '॥']
@@ -120,9 +142,9 @@ def join_words(text: str) -> str:
 
 def numeral(number: int, script: str) -> str:
     """A number in the digits of a script."""
-    zero = BLOCKS.get(SCRIPTS[script], ord("0") - 0x66) + 0x66
-    if SCRIPTS[script] == "Gran":  # has none of its own; manuscripts use Tamil's
-        zero = BLOCKS["Taml"] + 0x66
+    tag = SCRIPTS[script]
+    # Grantha has none of its own; manuscripts use Tamil's.
+    zero = BLOCKS["Taml" if tag == "Gran" else tag] + 0x66 if tag in BLOCKS else ord(ZEROS.get(tag, "0"))
     return "".join(chr(zero + int(digit)) for digit in str(number))
 
 
@@ -131,16 +153,17 @@ def from_devanagari(text: str, script: str) -> str:
 
     >>> from_devanagari("धर्मक्षेत्रे", "latin"), from_devanagari("धर्म", "telugu")
     ('dharmakṣetre', 'ధర్మ')
+
+    Raises:
+        ValueError: The script has no letters for Sanskrit.
     """
     tag = SCRIPTS[script]
     if tag == "Deva":
         return text
     if tag == "Latn":
         return _to_iast(text)
-    if tag == "Taml":
-        raise UserError(
-            "generator.script=tamil: lacks letters that Sanskrit needs; use grantha, or your text_file"
-        )
+    if tag not in BLOCKS or tag == "Taml":
+        raise ValueError(f"script={script}: has no letters for Sanskrit")
     return "".join(_to_block(character, script) for character in text)
 
 
@@ -173,3 +196,9 @@ def _to_iast(text: str) -> str:
         elif character != VIRAMA:
             written.append(IAST_VOWELS.get(character) or IAST_OTHERS.get(character, character))
     return unicodedata.normalize("NFC", "".join(written))
+
+
+def sample_letters(script: str) -> str:
+    """A few common letters of a script; the first tells a font's size."""
+    tag = SCRIPTS[script]
+    return SAMPLES.get(tag) or "".join(chr(BLOCKS[tag] + place) for place in (0x15, 0x28, 0x30, 0x3E))

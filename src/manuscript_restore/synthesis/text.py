@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.synthesis import grammar
-from manuscript_restore.synthesis.scripts import SCRIPTS, from_devanagari, join_words
+from manuscript_restore.synthesis import grammar, syllables
+from manuscript_restore.synthesis.scripts import SCRIPTS, SPACED, from_devanagari, join_words
 
 Kind = Literal["text", "danda", "verse_number", "heading", "colophon"]
 PARTS = re.compile(r"[।॥|]+|[०-९]+|[^।॥|०-९]+")
@@ -37,14 +37,14 @@ class TextSource:
     """Passages to write, without end.
 
     Args:
-        script: One of `scripts.SCRIPTS`. The packaged Sanskrit is carried over into it; Tamil has no letters for
-            it and needs a ``text_file``.
+        script: One of `scripts.SCRIPTS`. The packaged Sanskrit is carried over into it; for those of
+            `syllables.SYLLABARIES`, which have no letters for it, all text is made up.
         text_file: UTF-8 text to write instead, as it is: a passage a paragraph; lines that begin with ``#`` are
             comments.
         generated_share: Part of the passages that the grammar makes up; of a ``text_file``, none.
 
     Raises:
-        UserError: The script is unknown or has no text, or the file is missing, empty or not UTF-8.
+        UserError: The script is unknown, or the file is missing, empty or not UTF-8.
     """
 
     def __init__(
@@ -52,10 +52,6 @@ class TextSource:
     ) -> None:
         if script not in SCRIPTS:
             raise UserError(f"generator.script={script}: unknown; known: {', '.join(SCRIPTS)}")
-        if script == "tamil" and text_file is None:
-            raise UserError(
-                "generator.script=tamil: has no letters for Sanskrit; give generator.text_file, or use grantha"
-            )
         self.script, self.text_file = script, text_file
         self.generated_share = generated_share if text_file is None else 0.0
         self._works()  # a mistake in the file should show now
@@ -65,8 +61,10 @@ class TextSource:
 
         Args:
             rng: Decides everything.
-            continuous: Without spaces between words, but for Latin letters.
+            continuous: Without spaces between words, but for the scripts of `SPACED`.
         """
+        while self.text_file is None and self.script in syllables.SYLLABARIES:
+            yield self._made_up(syllables.compose(rng, self.script), continuous)
         works = self._works()
         lengths = np.array([len(work) for work in works], float)
         number = int(rng.integers(1, 90))
@@ -81,13 +79,18 @@ class TextSource:
     def _works(self) -> tuple[tuple[str, ...], ...]:
         return packaged_works() if self.text_file is None else (_read_file(self.text_file),)
 
+    def _made_up(self, stretches: list[tuple[str, bool]], continuous: bool) -> Passage:
+        apart = not continuous or self.script in SPACED
+        texts = [(text + " " if apart else text.replace(" ", ""), stop) for text, stop in stretches]
+        return Passage(tuple(Segment(text, "danda" if stop else "text") for text, stop in texts))
+
     def _passage(self, text: str, continuous: bool) -> Passage:
-        if self.script == "latin":
+        if self.script in SPACED:
             text += " "  # words stay apart, also from the next passage
         segments = []
         for place, part in enumerate(PARTS.findall(text)):
             kind = _kind(part, place)
-            if continuous and self.script != "latin":
+            if continuous and self.script not in SPACED:
                 part = join_words(part)
             if self.text_file is None:
                 part = from_devanagari(part, self.script)

@@ -15,7 +15,7 @@ from freetype import raw
 from numpy.typing import NDArray
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.synthesis.scripts import BLOCKS, SCRIPTS
+from manuscript_restore.synthesis.scripts import RIGHT_TO_LEFT, SCRIPTS, sample_letters
 
 Coverage = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -54,20 +54,20 @@ class Typeface:
             raise UserError(f"{path}: is not a font that can be read ({error}); remove it") from error
         self._font = hb.Font(self._hb_face)
         self._clusters: dict[str, Cluster] = {}
-        if not self.covers(_sample_letter(script)):
+        if not self.covers(sample_letters(script)[0]):
             raise UserError(f"{path}: has no letters of the script {script}; choose another font or script")
 
     @cached_property
     def body(self) -> float:
         """Height of a letter's body in font units."""
-        box = self._outline(self._face.get_char_index(_sample_letter(self.script)))
+        box = self._outline(self._face.get_char_index(sample_letters(self.script)[0]))
         return float(box[:, 1].max() - max(0, box[:, 1].min()))
 
     @cached_property
     def stroke(self) -> float:
         """Mean thickness of strokes in bodies: twice a letter's area over its perimeter."""
         self.body  # noqa: B018 - it would load the letter anew, below the points
-        points = self._outline(self._face.get_char_index(_sample_letter(self.script))).astype(float)
+        points = self._outline(self._face.get_char_index(sample_letters(self.script)[0])).astype(float)
         ends = list(self._slot.outline.contours[: self._slot.outline.n_contours])
         area = perimeter = 0.0
         for start, end in zip([0, *(e + 1 for e in ends[:-1])], ends, strict=True):
@@ -76,6 +76,11 @@ class Typeface:
             area += float((contour[:, 0] * following[:, 1] - contour[:, 1] * following[:, 0]).sum()) / 2
             perimeter += float(np.hypot(*(following - contour).T).sum())
         return 2 * abs(area) / perimeter / self.body
+
+    @property
+    def right_to_left(self) -> bool:
+        """Direction of the script."""
+        return SCRIPTS[self.script] in RIGHT_TO_LEFT
 
     @property
     def family(self) -> str:
@@ -91,7 +96,8 @@ class Typeface:
         if syllable not in self._clusters:
             buffer = hb.Buffer()
             buffer.add_str(syllable)
-            buffer.direction, buffer.script, buffer.language = "ltr", SCRIPTS[self.script], "sa"
+            buffer.direction = "rtl" if self.right_to_left else "ltr"
+            buffer.script, buffer.language = SCRIPTS[self.script], "sa"
             hb.shape(self._font, buffer)
             glyphs, x = [], 0
             for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
@@ -184,8 +190,3 @@ class Typeface:
     @property
     def _slot(self) -> raw.FT_GlyphSlotRec:
         return self._face._FT_Face.contents.glyph.contents
-
-
-def _sample_letter(script: str) -> str:
-    tag = SCRIPTS[script]
-    return "x" if tag == "Latn" else chr(BLOCKS[tag] + 0x15)  # ka
