@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
     Args:
         image: The restored page, (B, 3, H, W) in [0, 1]: the very page where ``damage`` is 0.
         damage: How surely the page is visibly damaged about each pixel, (B, 1, H, W) in [0, 1]; None: of a
-            network that does not say. While training the plain probability, else 0 to `SOUND` and 1 from `DAMAGED`.
+            network that does not say. In training the plain probability, else 0 to `SOUND` and 1 from `DAMAGED`.
         ink: Probability of ink, (B, 1, H, W); None: of a network that does not say.
     """
 
