@@ -10,7 +10,10 @@ from manuscript_restore.errors import UserError
 
 
 class Mixture(nn.Module):
-    """Damages each batch by one of several pipelines, drawn from the seed: (B, 3, H, W) in [0, 1] to the same.
+    """Damages each page by one of several pipelines, drawn from the seed: (B, 3, H, W) in [0, 1] to the same.
+
+    Drawn by the page, not by the batch: a batch that is sound as a whole teaches a network that all is sound, and
+    the next one that all is damaged; only side by side they teach it the difference.
 
     Args:
         pipelines: By name; None leaves one out.
@@ -39,6 +42,10 @@ class Mixture(nn.Module):
     def forward(self, clean: Tensor, *, seed: int) -> Tensor:
         """Damage a batch; the same pages and seed give the same result."""
         generator = torch.Generator().manual_seed(seed)
-        chosen = int(torch.multinomial(self.weights, 1, generator=generator))
-        degraded: Tensor = list(self.pipelines.values())[chosen](clean, seed=seed)
+        chosen = torch.multinomial(self.weights, len(clean), replacement=True, generator=generator)
+        degraded = torch.empty_like(clean, memory_format=torch.contiguous_format)
+        for number, pipeline in enumerate(self.pipelines.values()):
+            pages = (chosen == number).nonzero().flatten().to(clean.device)
+            if len(pages):
+                degraded[pages] = pipeline(clean[pages], seed=seed)
         return degraded
