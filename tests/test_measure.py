@@ -30,7 +30,10 @@ class Dimmer:
     def default_batch(self, tile: int) -> int:
         return 1
 
-    def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
+    def look(self, tiles: torch.Tensor) -> torch.Tensor:
+        return tiles.new_zeros(len(tiles), 1)
+
+    def __call__(self, tiles: torch.Tensor, looked: torch.Tensor | None = None) -> torch.Tensor:
         colours = tiles * (1 - self.damage / 3)
         maps = torch.full_like(tiles[:, :1], self.damage), (tiles.mean(dim=1, keepdim=True) < 0.4).float()
         return torch.cat([colours, *maps], dim=1)

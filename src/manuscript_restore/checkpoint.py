@@ -146,7 +146,9 @@ def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
     weights = source.state_dict()
     own = network.state_dict()
     if network.has_maps and not source.has_maps:  # weights of before there were maps: those begin anew
-        weights = {name: value for name, value in own.items() if ".to_maps." in name} | weights
+        weights = {
+            name: value for name, value in own.items() if ".to_maps." in name or name.startswith("soundness.")
+        } | weights
     wrong = [
         name
         for name in own | weights

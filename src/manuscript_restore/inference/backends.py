@@ -27,11 +27,14 @@ class Backend(Protocol):
     def default_batch(self, tile: int) -> int:
         """How many tiles of that side it takes at once best."""
 
-    def __call__(self, tiles: Tensor) -> Tensor:
+    def look(self, tiles: Tensor) -> Tensor:
+        """(B, 3, h, w) → (B, 1): what the network says of each as a whole. Asked only where there are maps."""
+
+    def __call__(self, tiles: Tensor, looked: Tensor | None = None) -> Tensor:
         """(B, 3, h, w) float32 in [0, 1] on the CPU → the same, for any h and w.
 
         With maps (B, 5, h, w): the colours, the damage, the ink. Where the damage is 0 the colours are those of
-        the tile to the bit.
+        the tile to the bit. ``looked`` (1, 1) is what is to be said of their page; None: each tile judges itself.
         """
 
 
@@ -63,7 +66,7 @@ class TorchBackend:
         # Convolutions on a CPU are a quarter faster so, and no slower on a GPU.
         self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
         self.has_maps: bool = getattr(model, "has_maps", False)
-        predict: Callable[[Tensor], Any] = getattr(model, "predict", model) if self.has_maps else model
+        predict: Callable[..., Any] = getattr(model, "predict", model) if self.has_maps else model
         self._predict = torch.compile(predict, dynamic=False) if compile else predict
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
 
@@ -77,13 +80,22 @@ class TorchBackend:
         tiles_of_256 = 4 if self.device.type == "cpu" else 64
         return max(1, tiles_of_256 * 256**2 // tile**2)
 
-    def __call__(self, tiles: Tensor) -> Tensor:
-        """Restore (B, 3, h, w): the same, or with maps (B, 5, h, w)."""
-        return self._thread.submit(self._restore, tiles).result()
+    def look(self, tiles: Tensor) -> Tensor:
+        """What the network says of each of (B, 3, h, w) as a whole: (B, 1)."""
+        return self._thread.submit(self._look, tiles).result()
 
-    def _restore(self, tiles: Tensor) -> Tensor:
+    def __call__(self, tiles: Tensor, looked: Tensor | None = None) -> Tensor:
+        """Restore (B, 3, h, w): the same, or with maps (B, 5, h, w)."""
+        return self._thread.submit(self._restore, tiles, looked).result()
+
+    @torch.inference_mode()
+    def _look(self, tiles: Tensor) -> Tensor:
+        looked: Tensor = self.model.look(tiles.to(self.device))  # type: ignore[operator]
+        return looked.float().cpu()
+
+    def _restore(self, tiles: Tensor, looked: Tensor | None) -> Tensor:
         try:
-            return self._forward(tiles)
+            return self._forward(tiles, looked)
         except torch.OutOfMemoryError as error:
             if len(tiles) == 1:
                 raise UserError(
@@ -91,11 +103,12 @@ class TorchBackend:
                     "use a smaller tile, or device=cpu"
                 ) from error
         half = len(tiles) // 2  # outside the except clause, which would keep the failed batch alive
-        return torch.cat([self._restore(tiles[:half]), self._restore(tiles[half:])])
+        return torch.cat([self._restore(tiles[:half], looked), self._restore(tiles[half:], looked)])
 
-    def _forward(self, tiles: Tensor) -> Tensor:
+    def _forward(self, tiles: Tensor, looked: Tensor | None) -> Tensor:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            predicted = self._predict(tiles.to(self.device, memory_format=torch.channels_last))
+            sent = tiles.to(self.device, memory_format=torch.channels_last)
+            predicted = self._predict(sent) if looked is None else self._predict(sent, looked.to(self.device))
             restored: Tensor = torch.cat(predicted, dim=1) if self.has_maps else predicted
             # Contiguous again: what follows goes through the rows.
             return restored.float().cpu().contiguous()

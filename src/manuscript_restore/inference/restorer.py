@@ -83,9 +83,11 @@ class Survey:
     """What a first look at a few tiles says of a page.
 
     ``tone`` is what the network makes of its colours, and ``gain`` (3, 1, 1) takes these to the look that is asked
-    for. Tiles with a mean damage below ``spared`` stay as they are.
+    for. Tiles with a mean damage below ``spared`` stay as they are. ``looked`` (1, 1) is what the network says of
+    the page as a whole.
     """
 
+    looked: Tensor | None = None
     tone: Tone | None = None
     gain: Tensor | None = None
     spared: float = 0.0
@@ -223,19 +225,21 @@ class Restorer:
             rows = read(top, min(height, top + tile))
             rows = rows[: 1 if rows.shape[0] < 3 else 3].expand(3, -1, -1)
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
-            tiles = torch.stack([rows[..., left : left + tile] for left in columns])
-            sampled.append((tiles, turned(self.backend, orientation)(tiles)))
-        original, seen = (torch.cat(tiles) for tiles in zip(*sampled, strict=True))
+            sampled.append(torch.stack([rows[..., left : left + tile] for left in columns]))
+        original = torch.cat(sampled)
+        looked = self._look(original, orientation) if has_maps and not one_tile else None
+        see = turned(lambda tiles: self._see(tiles, looked), orientation)
+        seen = torch.cat([see(tiles) for tiles in sampled])
         damage = seen[:, 3:4] if has_maps else torch.ones_like(seen[:, :1])
         of_tiles = damage.mean(dim=(1, 2, 3))
         if of_tiles.mean() < SOUND and of_tiles.max() < SOUND_TILE:
-            return Survey(spared=SOUND if one_tile else SOUND_TILE)
+            return Survey(looked, spared=SOUND if one_tile else SOUND_TILE)
         restored = seen[:, :3]
         tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
         if tone and settings.like:
             restored = follow(tone, restored, original, damage)
         gain = settings.like.gain(restored.numpy(), damage.numpy()) if settings.like else None
-        return Survey(tone, None if gain is None else torch.from_numpy(gain)[:, None, None])
+        return Survey(looked, tone, None if gain is None else torch.from_numpy(gain)[:, None, None])
 
     def _change_tiles(self, tiles: Tensor, survey: Survey) -> Tensor:
         """How tiles change: (B, 1 or 3, h, w) in [0, 1] → the same in [−1, 1], with more channels behind.
@@ -245,9 +249,14 @@ class Restorer:
         """
         settings = self.settings
         original = tiles.expand(-1, 3, -1, -1)
-        views = [self._changed(original)]
+
+        def changed(tiles: Tensor) -> Tensor:
+            seen = self._see(tiles, survey.looked)
+            return torch.cat([seen[:, :3] - tiles, seen[:, 3:]], dim=1)
+
+        views = [changed(original)]
         if self._measures_spread:
-            views += [as_view(self._changed, original, axes) for axes in FLIPS]
+            views += [as_view(changed, original, axes) for axes in FLIPS]
         seen = torch.stack(views).mean(dim=0) if settings.flips else views[0]
         change, maps = seen[:, :3], seen[:, 3:]
         damage = maps[:, :1] if self.backend.has_maps else torch.ones_like(seen[:, :1])
@@ -269,10 +278,16 @@ class Restorer:
             channels += [settings.strength * spread * damaged]
         return torch.cat(channels, dim=1)
 
-    def _changed(self, tiles: Tensor) -> Tensor:
-        """What the network makes of tiles, its colours as changes of theirs."""
-        seen = self.backend(tiles)
-        return torch.cat([seen[:, :3] - tiles, seen[:, 3:]], dim=1)
+    def _look(self, tiles: Tensor, orientation: int) -> Tensor:
+        """What the network says of a page as a whole, (1, 1): the mean over some of its tiles, seen upright."""
+
+        def look(upright: Tensor) -> Tensor:
+            return self.backend.look(upright)[..., None, None].expand(-1, -1, *upright.shape[-2:])
+
+        return turned(look, orientation)(tiles)[..., 0, 0].mean(dim=0, keepdim=True)
+
+    def _see(self, tiles: Tensor, looked: Tensor | None) -> Tensor:
+        return self.backend(tiles) if looked is None else self.backend(tiles, looked)
 
     def _restore_tensor(self, image: Tensor) -> Tensor:
         _check(image)

@@ -11,6 +11,7 @@ POOL = 4
 """Side in pixels of the means that the quantiles are taken of: noise and the shapes of letters stay out."""
 MAX_SIDE = 256
 """Larger maps of means are thinned out: quantiles need no more."""
+NUM_STATISTICS = 3 * len(LEVELS) + 3
 
 
 class ColourHead(nn.Module):
@@ -23,13 +24,10 @@ class ColourHead(nn.Module):
         width: Size of the two hidden layers.
     """
 
-    levels: Tensor
-
     def __init__(self, width: int = 128) -> None:
         super().__init__()
-        self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
         self.mlp = nn.Sequential(
-            nn.Linear(3 * len(LEVELS) + 3, width),
+            nn.Linear(NUM_STATISTICS, width),
             nn.GELU(),
             nn.Linear(width, width),
             nn.GELU(),
@@ -38,17 +36,21 @@ class ColourHead(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Correct (B, 3, H, W) in [0, 1], H and W at least 4; the result is unbounded."""
-        log_gain, offset = self.mlp(self.statistics(images)).view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
+        log_gain, offset = (
+            self.mlp(colour_statistics(images)).view(-1, 6, 1, 1).chunk(2, dim=1)
+        )  # (b, 3, 1, 1) each
         corrected: Tensor = images * log_gain.exp() + offset
         return corrected
 
-    @torch.no_grad()
-    def statistics(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 30), of unit order: quantiles of the local means, mean departure from 3×3 means."""
-        images = images.float()  # in bf16 quantiles of dark pages would be coarse
-        means = F.avg_pool2d(images, POOL)
-        step = [-(-side // MAX_SIDE) for side in means.shape[-2:]]
-        quantiles = means[..., :: step[0], :: step[1]].flatten(2).quantile(self.levels, dim=2)  # (levels, b, 3)
-        colours = 4 * (quantiles.permute(1, 2, 0).flatten(1) - 0.5)
-        roughness = (images - F.avg_pool2d(images, 3, stride=1, padding=1)).abs().mean(dim=(2, 3))
-        return torch.cat([colours, 50 * roughness], dim=1)
+
+@torch.no_grad()
+def colour_statistics(images: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 30), of unit order: quantiles of the local means, mean departure from 3×3 means."""
+    images = images.float()  # in bf16 quantiles of dark pages would be coarse
+    means = F.avg_pool2d(images, POOL)
+    step = [-(-side // MAX_SIDE) for side in means.shape[-2:]]
+    levels = torch.tensor(LEVELS, device=images.device)
+    quantiles = means[..., :: step[0], :: step[1]].flatten(2).quantile(levels, dim=2)  # (levels, b, 3)
+    colours = 4 * (quantiles.permute(1, 2, 0).flatten(1) - 0.5)
+    roughness = (images - F.avg_pool2d(images, 3, stride=1, padding=1)).abs().mean(dim=(2, 3))
+    return torch.cat([colours, 50 * roughness], dim=1)

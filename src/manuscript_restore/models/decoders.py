@@ -69,13 +69,12 @@ class Upsample(nn.Module):
 
 
 class Maps(nn.Module):
-    """Logits of the damage, from the picture as a whole and features at a quarter of its size, and of the ink.
+    """Logits of the damage, from features at a quarter of the page's size, and of the ink, from full-size ones.
 
     Damage has no fine outlines, and a coarse map costs next to nothing. It starts as "all is damaged", so that a
     network whose colours are trained already goes on from there.
 
     Args:
-        dim: Channels of the encoder's maps.
         quarter: Channels at a quarter of the size.
         full: Channels at full size.
     """
@@ -83,18 +82,15 @@ class Maps(nn.Module):
     SHARPNESS = 10.0
     """Factor on all logits: an optimiser moves every weight by its rate, and certainty needs large logits."""
 
-    def __init__(self, dim: int, quarter: int, full: int) -> None:
+    def __init__(self, quarter: int, full: int) -> None:
         super().__init__()
-        self.refine = ResidualBlock(quarter)
         self.damage = zero_init(nn.Conv2d(quarter, 1, 1))
-        self.damage_of_all = zero_init(nn.Linear(dim, 1))
         self.ink = zero_init(nn.Conv2d(full, 1, 3, padding=1))
         nn.init.constant_(self.damage.bias, 3.0 / self.SHARPNESS)  # type: ignore[arg-type]
 
-    def forward(self, tokens: Tensor, quarter: Tensor, full: Tensor) -> Tensor:
-        """(B, dim, h, w), (B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
-        of_all = self.damage_of_all(tokens.mean(dim=(2, 3)))[:, :, None, None]  # (b, 1, 1, 1)
-        damage = F.interpolate(self.damage(self.refine(quarter)) + of_all, full.shape[-2:], mode="bilinear")
+    def forward(self, quarter: Tensor, full: Tensor) -> Tensor:
+        """(B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
+        damage = F.interpolate(self.damage(quarter), full.shape[-2:], mode="bilinear")
         return self.SHARPNESS * torch.cat([damage, self.ink(full)], dim=1)
 
 
@@ -151,7 +147,7 @@ class ProgressiveDecoder(nn.Module):
         self.up_full = nn.Sequential(nn.Conv2d(half, 4 * full, 1), nn.PixelShuffle(2), nn.GELU())
         self.to_residual = zero_init(nn.Conv2d(2 * full, 3, 3, padding=1))
         self.to_colour = zero_init(nn.Linear(dim, 6))
-        self.to_maps = Maps(dim, quarter, 2 * full) if maps else None
+        self.to_maps = Maps(quarter, 2 * full) if maps else None
 
     def forward(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Decode all feature maps; see the module's docstring for shapes."""
@@ -173,4 +169,4 @@ class ProgressiveDecoder(nn.Module):
         restored: Tensor = images * (1 + gain) + offset + residual
         if self.to_maps is None:
             return restored
-        return torch.cat([restored, self.to_maps(features[-1], context, strokes)], dim=1)
+        return torch.cat([restored, self.to_maps(context, strokes)], dim=1)

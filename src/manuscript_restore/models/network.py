@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.models.colour_head import ColourHead
+from manuscript_restore.models.soundness import SoundnessHead
 
 SOUND, DAMAGED = 0.4, 0.6
 """Probability of damage up to which a place counts as sound, and from which on as damaged."""
@@ -40,10 +41,12 @@ class RestorationNetwork(nn.Module):
         multiple: Sides that `restore` takes, in pixels.
         image_size: Side in pixels of the views that it is trained on.
         colour_head: Let a `ColourHead` correct the colours first.
+        maps: `restore` gives the logits of damage and ink as well, and a `SoundnessHead` has a say in the damage.
     """
 
-    def __init__(self, *, multiple: int, image_size: int, colour_head: bool = False) -> None:
+    def __init__(self, *, multiple: int, image_size: int, colour_head: bool = False, maps: bool = False) -> None:
         super().__init__()
+        self.soundness = SoundnessHead() if maps else None
         self.colour = ColourHead() if colour_head else nn.Identity()
         self.multiple = multiple
         self.image_size = image_size
@@ -63,21 +66,33 @@ class RestorationNetwork(nn.Module):
     @property
     def has_maps(self) -> bool:
         """Whether it says where there is damage and ink."""
-        return False
+        return self.soundness is not None
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Restore a batch of pages or crops; the output is clamped to [0, 1]."""
         return self.predict(degraded).image
 
-    def predict(self, degraded: Tensor) -> Prediction:
-        """Restore a batch, (B, 3, H, W) in [0, 1], and say where there is damage and ink."""
+    def look(self, degraded: Tensor) -> Tensor:
+        """What is to be said of each picture as a whole, (B, 3, H, W) in [0, 1] → (B, 1): its logit of damage."""
+        return degraded.new_zeros(len(degraded), 1) if self.soundness is None else self.soundness(degraded)
+
+    def predict(self, degraded: Tensor, looked: Tensor | None = None) -> Prediction:
+        """Restore a batch and say where there is damage and ink.
+
+        Args:
+            degraded: (B, 3, H, W) in [0, 1].
+            looked: What `look` says, (B, 1) or (1, 1), of the pages that these are tiles of: tiles that judge each
+                for itself would show as patches. None: of these pictures.
+        """
         height, width = degraded.shape[-2:]
         corrected = self.colour(_pad_to_multiple(degraded, self.multiple))
         raw = self.restore(corrected)[..., :height, :width]
         restored = raw[:, :3]
-        if raw.shape[1] == 3:
+        if self.soundness is None:
             return Prediction(self._clamp(restored))
-        probability, ink = raw[:, 3:].float().sigmoid().chunk(2, dim=1)
+        looked = self.look(degraded) if looked is None else looked
+        place, ink = raw[:, 3:].float().chunk(2, dim=1)
+        probability, ink = (place + looked[:, :, None, None]).sigmoid(), ink.sigmoid()
         damage = ((probability - SOUND) / (DAMAGED - SOUND)).clamp(0, 1)
         gated = degraded + damage * (restored - degraded)
         return Prediction(self._clamp(gated), probability if self.training else damage, ink)

@@ -57,7 +57,12 @@ class ViTRestorer(RestorationNetwork):
             weights=encoder_weights,
             drop_path_rate=drop_path_rate,
         )
-        super().__init__(multiple=network.patch_size, image_size=image_size, colour_head=colour_head)
+        super().__init__(
+            multiple=network.patch_size,
+            image_size=image_size,
+            colour_head=colour_head,
+            maps=bool(options.get("maps")),
+        )
         self.encoder = network
         self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
 
@@ -65,11 +70,6 @@ class ViTRestorer(RestorationNetwork):
         """Change the side of the views, in pixels; the learnt positions are resampled."""
         super().set_image_size(image_size)
         self.encoder.vit.set_input_size(img_size=(image_size, image_size))
-
-    @property
-    def has_maps(self) -> bool:
-        """Whether its decoder says where there is damage and ink."""
-        return getattr(self.decoder, "to_maps", None) is not None
 
     def restore(self, padded: Tensor) -> Tensor:
         """Encode and decode."""
