@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manuscript_restore.data.cache import PageCache
+from manuscript_restore.data.ink import split_ink
 from manuscript_restore.data.manuscripts import group_of
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.errors import UserError
@@ -65,4 +66,4 @@ class Neighbours:
 
     def _measure(self, page: int) -> NDArray[np.float32] | None:
         clean = self.clean.read(page)
-        return None if clean is None else paper_of(clean)
+        return None if clean is None else paper_of(split_ink(clean)[0])
