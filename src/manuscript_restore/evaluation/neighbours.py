@@ -44,8 +44,8 @@ class Neighbours:
         same: dict[str, list[int]] = {}
         for index in range(len(clean)):
             same.setdefault(group_of(clean.source.name(index), manuscript), []).append(index)
-        self.others = {page: [each for each in group if each != page] for group in same.values() for page in group}
-        self.pages = [page for page in pages if self.others[page]]
+        self.same = {page: group for group in same.values() for page in group}
+        self.pages = [page for page in pages if len(self.same[page]) > 1]
         self.num_alone = len(pages) - len(self.pages)
         if not self.pages:
             raise UserError(f"like={number}: no page has another one of its manuscript; see manuscript")
@@ -57,7 +57,8 @@ class Neighbours:
         def order(index: int) -> int:
             return stable_hash("like", self.clean.source.name(index))
 
-        papers = [self._paper(index) for index in nsmallest(self.number, self.others[page], key=order)]
+        others = (index for index in self.same[page] if index != page)
+        papers = [self._paper(index) for index in nsmallest(self.number, others, key=order)]
         readable = [paper for paper in papers if paper is not None]
         if not readable:
             return None
