@@ -159,7 +159,7 @@ VARIANTS = {
     "no surrounds": of("data.surround=0"),
     "reference damage only": of("degradation=reference"),
     "presets without wild": of("degradation.weights.wild=0"),
-    "wild and sound pages only": of("degradation.weights={wild: 0.85, none: 0.15}"),
+    "wild and sound pages only": of("degradation.weights={reference: 0, paper: 0, palm_leaf: 0}"),
     "no sound pages": of("degradation.weights.none=0"),
 }
 

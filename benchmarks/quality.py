@@ -57,7 +57,10 @@ def main(arguments: list[str]) -> None:
     results: dict[str, list[Summary]] = {}
     try:
         hashes = {name: identify(find_model(path)).sha256 for name, path in models.items()}
-        for part, overrides in parts(options).items():
+        known = parts(options)
+        if unknown := set(options.parts or ()) - known.keys():
+            raise UserError(f"--parts {min(unknown)}: there is none; use some of {', '.join(known)}")
+        for part, overrides in known.items():
             if not options.parts or part in options.parts:
                 results[part] = made(options.out / part, part, overrides, models, hashes, options.peers)
     except UserError as error:

@@ -51,8 +51,9 @@ def test_without_augraphy_the_extra_is_named(monkeypatch):
     foreign._augraphy.cache_clear()
     with pytest.raises(UserError, match=r"degradation=foreign: .*manuscript-restore\[foreign\]"):
         foreign.ForeignDamage()
-    with pytest.raises(UserError, match=r"num_per_page=\[0, 3\]"):
-        foreign.ForeignDamage((0, 3))
+    for wrong in ([3, 1], [2, 99], 3):
+        with pytest.raises(UserError, match=r"degradation\.num_per_page=.*\[low, high\]"):
+            foreign.ForeignDamage(wrong)
 
 
 def test_training_on_it_is_refused(monkeypatch):

@@ -238,3 +238,13 @@ def test_damage_is_where_a_reader_sees_a_change(pair):
     assert torch.equal(truth[:, :, 45:55, 45:55], torch.ones(2, 1, 10, 10))
     assert truth[:, :, :30].max() == 0
     assert damage_of((clean + 0.9 / 255).clamp(0, 1), clean).max() == 0
+
+
+def test_a_map_that_is_surely_wrong_costs_no_more_than_a_thousandths_chance_but_is_corrected():
+    none, page = {"weight": 0}, torch.full((1, 3, 16, 16), 0.5)
+    loss = CombinedLoss(l1={"weight": 1}, ssim=none, perceptual=none, damage={"weight": 1})
+    logit = torch.full((1, 1, 16, 16), 10.0, requires_grad=True)
+    term = loss(Prediction(page, logit.sigmoid()), {"degraded": page, "clean": page})["damage"]
+    term.backward()
+    assert float(term.detach()) == pytest.approx(-math.log(1e-3), rel=1e-3)
+    assert logit.grad.min() > 0

@@ -87,3 +87,15 @@ def test_ink_is_found_on_a_clean_page_and_none_on_a_blank_one():
     assert binary_scores(ink, dark)["f_measure"] > 80
     grain = np.random.default_rng(0).normal(180, 4, (128, 128, 1))
     assert find_ink(np.repeat(grain, 3, axis=2).clip(0, 255).astype(np.uint8)).max() == 0
+
+
+@pytest.mark.parametrize("level", [0, 12, 25])
+def test_a_dark_surround_is_no_ink(level):
+    noise = np.random.default_rng(0)
+    page = generate_page(1, 0, height=256, width=256)
+    alone = find_ink(page) > 0
+    surround = noise.normal(level, 3, (256, 120, 3)).clip(0, 255).astype(np.uint8)
+    ink = find_ink(np.hstack([surround, page])) > 0
+    assert not ink[:, :90].any()  # nearer to the page the background is the page's
+    assert (ink[:, 170:] == alone[:, 50:]).mean() > 0.99
+    assert not find_ink(surround).any()

@@ -147,7 +147,7 @@ def test_scores_by_groups_of_pages(evaluate, tmp_path):
     assert {name: int(row["num_pairs"]) for name, row in found.items()} == {"": 3, "even": 2, "first": 1}
     values = {row["page"]: float(row["value"]) for row in rows}
     assert float(found["even"]["mean"]) == pytest.approx((values["page_0"] + values["page_2"]) / 2, rel=1e-6)
-    assert next(row["groups"] for row in rows if row["page"] == "page_0") == "even first"
+    assert next(row["groups"] for row in rows if row["page"] == "page_0") == "even; first"
     markdown = (folder / "summary.md").read_text()
     assert "**Gain in SSIM by group**" in markdown
     assert "**clean pages left as they are (%) by group**" in markdown

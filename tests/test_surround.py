@@ -3,10 +3,9 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 import torch
 
-from manuscript_restore.data.manuscripts import ByManuscript, compile_pattern
+from manuscript_restore.data.manuscripts import ByManuscript, compile_pattern, group_of
 from manuscript_restore.data.sources import PageSource
 from manuscript_restore.data.surround import lay_surround
 
@@ -42,6 +41,11 @@ def test_manuscripts_are_drawn_alike_and_their_pages_in_turn():
     assert source.name(98) == source.key(98) == "short_2.jpg"
 
 
+def test_a_page_that_the_pattern_does_not_name_is_a_manuscript_of_its_own():
+    pattern = compile_pattern("^(sa_.+)_|^la")
+    assert [group_of(name, pattern) for name in ("sa_a_1", "la_2", "fr_3")] == ["sa_a", "la_2", "fr_3"]
+
+
 def test_a_surround_is_the_same_damaged_and_clean_and_holds_no_ink():
     clean = torch.rand(16, 3, 64, 64) * 0.01 + 0.7
     degraded, ink = clean * 0.5, torch.ones(16, 1, 64, 64)
@@ -71,9 +75,8 @@ def test_a_surround_is_a_function_of_its_seed_and_leaves_the_callers_state():
     assert lay(1).max() <= 1
 
 
-@pytest.mark.parametrize("p", [0.0])
-def test_no_surround_is_no_change(p):
+def test_no_surround_is_no_change():
     pages = torch.rand(4, 3, 16, 16)
     laid = pages.clone()
-    lay_surround(laid, laid, None, p=p, seed=0)
+    lay_surround(laid, laid, None, p=0.0, seed=0)
     assert torch.equal(laid, pages)

@@ -12,6 +12,12 @@ MAX_NAME_BYTES = 255
 """Of a file's name, on every usual file system."""
 
 
+def sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def unfinished_name(path: Path) -> Path:
     """The place beside ``path`` where it is written first: always the same, so that a later run takes it over."""
     name = f".{path.name}.partial"

@@ -29,7 +29,8 @@ class PageCache:
 
     Args:
         source: The pages.
-        prepare: Applied to a page before it is stored; uint8 (H, W, 3) → uint8 (h, w, 3).
+        prepare: Applied to a page before it is stored; uint8 (H, W, 3) → uint8 (h, w, 3); of generated pages
+            with their ink as a fourth channel.
         tag: Identity of ``prepare``, part of the files' names.
         max_gb: Size at which storing stops, overrun by at most a page or 1/64 per worker; 0 stores nothing.
         folder: Kept and used again by later runs; None: a temporary folder.
@@ -60,7 +61,7 @@ class PageCache:
         return len(self.source)
 
     def read(self, index: int) -> Page | None:
-        """Read a prepared page, uint8 (h, w, 3), perhaps read-only; None if it cannot be read.
+        """Read a prepared page, uint8 (h, w, 3 or 4), perhaps read-only; None if it cannot be read.
 
         The first of all workers to meet an unreadable page warns; nobody tries that page again in this run.
         """

@@ -173,7 +173,7 @@ def fixed_pair(
     infinite, and a single such pair would outweigh all others in a mean.
 
     Args:
-        page: uint8 (H, W, 3), as ``view.prepare`` gives it.
+        page: uint8 (H, W, 3 or 4), as ``view.prepare`` gives it.
         name: Of the view, as `view_name` gives it.
         view: Has the method ``fixed``.
         degradation: Called as ``degradation(clean, seed=int)``, (1, 3, H, W) in [0, 1] on the CPU.

@@ -12,7 +12,13 @@ from manuscript_restore.data.cache import PageCache
 from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
 from manuscript_restore.data.manuscripts import ByManuscript, compile_pattern
 from manuscript_restore.data.sampler import EpochSampler
-from manuscript_restore.data.sources import Generator, PageSource, check_readable, warn_of_shared_pages
+from manuscript_restore.data.sources import (
+    Generator,
+    PageSource,
+    check_readable,
+    stable_hash,
+    warn_of_shared_pages,
+)
 from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
 from manuscript_restore.data.surround import lay_surround
 from manuscript_restore.data.views import Augment, View
@@ -199,7 +205,8 @@ class PagesDataModule(L.LightningDataModule):
         ink = to_float(batch["ink"])
         with torch.no_grad():
             degraded: Tensor = self.degradation(clean, seed=batch["seed"])
-        lay_surround(degraded, clean, ink, p=self.surround, seed=batch["seed"])
+        # Of another seed: else its first numbers would be those that the damage's severity is drawn from.
+        lay_surround(degraded, clean, ink, p=self.surround, seed=stable_hash("surround", batch["seed"]))
         return {"clean": clean, "degraded": degraded, "ink": ink}
 
     @property

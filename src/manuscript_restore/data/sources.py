@@ -40,7 +40,7 @@ class PageSource(ABC):
 
     @abstractmethod
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read the page, uint8 (H, W, 3) RGB; raises `UserError` where that is impossible."""
+        """Read the page, uint8 (H, W, 3) RGB, or (H, W, 4) with its ink; `UserError` where that is impossible."""
 
     def at(self, epoch: int, slot: int) -> int:
         """Index of the page that is in a slot, 0 to ``len(self) - 1``, in an epoch."""

@@ -10,6 +10,7 @@ DARK = 0.6
 TARGET = 0.25
 """Share of surrounds with a colour target."""
 GRAIN = 0.008
+"""Most of the standard deviation of a camera's noise there."""
 
 
 def lay_surround(degraded: Tensor, clean: Tensor, ink: Tensor | None, *, p: float, seed: int) -> None:

@@ -43,7 +43,7 @@ class Mixture(nn.Module):
         """Damage a batch; the same pages and seed give the same result."""
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.multinomial(self.weights, len(clean), replacement=True, generator=generator)
-        degraded = torch.empty_like(clean, memory_format=torch.contiguous_format)
+        degraded = torch.empty_like(clean, dtype=torch.float32, memory_format=torch.contiguous_format)
         for number, pipeline in enumerate(self.pipelines.values()):
             pages = (chosen == number).nonzero().flatten().to(clean.device)
             if len(pages):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manuscript_restore.data.sources import stable_hash
+from manuscript_restore.degradation.base import check_range
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import from_array, to_array, to_float, to_uint8
 
@@ -75,12 +76,8 @@ class ForeignDamage(nn.Module):
 
     def __init__(self, num_per_page: Sequence[int] = (2, 4)) -> None:
         super().__init__()
-        fewest, most = num_per_page
-        if not 1 <= fewest <= most <= len(KINDS):
-            raise UserError(
-                f"degradation.num_per_page={list(num_per_page)}: must be [fewest, most], from 1 to {len(KINDS)}"
-            )
-        self.num_per_page = (fewest, most)
+        check_range("degradation.num_per_page", num_per_page, high=len(KINDS), whole=True)
+        self.num_per_page = (num_per_page[0], num_per_page[1])
         self._applied: list[tuple[str, ...]] = []
         _augraphy()
 

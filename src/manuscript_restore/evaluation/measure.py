@@ -17,6 +17,7 @@ from manuscript_restore.evaluation.scores import NO_HARM, UNTOUCHED_SHARE, Judge
 from manuscript_restore.evaluation.statistics import Row
 from manuscript_restore.images import quantize
 from manuscript_restore.inference import Backend, Restorer, Settings
+from manuscript_restore.inference.evidence import INK
 
 
 class Outcome(NamedTuple):
@@ -46,7 +47,7 @@ class Model:
             if pair.ink is None or not self.backend.has_maps:
                 return Outcome(restorer.restore(picture))
             found = restorer.restore_with_evidence(picture)
-            return Outcome(found.image, None if found.ink is None else (found.ink > 0.5).numpy())
+            return Outcome(found.image, None if found.ink is None else (found.ink > INK).numpy())
 
         return restore
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manuscript_restore.data.cache import PageCache
+from manuscript_restore.data.ink import split_ink
 from manuscript_restore.data.manuscripts import group_of
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.errors import UserError
@@ -43,8 +44,8 @@ class Neighbours:
         same: dict[str, list[int]] = {}
         for index in range(len(clean)):
             same.setdefault(group_of(clean.source.name(index), manuscript), []).append(index)
-        self.others = {page: [each for each in group if each != page] for group in same.values() for page in group}
-        self.pages = [page for page in pages if self.others[page]]
+        self.same = {page: group for group in same.values() for page in group}
+        self.pages = [page for page in pages if len(self.same[page]) > 1]
         self.num_alone = len(pages) - len(self.pages)
         if not self.pages:
             raise UserError(f"like={number}: no page has another one of its manuscript; see manuscript")
@@ -56,7 +57,8 @@ class Neighbours:
         def order(index: int) -> int:
             return stable_hash("like", self.clean.source.name(index))
 
-        papers = [self._paper(index) for index in nsmallest(self.number, self.others[page], key=order)]
+        others = (index for index in self.same[page] if index != page)
+        papers = [self._paper(index) for index in nsmallest(self.number, others, key=order)]
         readable = [paper for paper in papers if paper is not None]
         if not readable:
             return None
@@ -65,4 +67,4 @@ class Neighbours:
 
     def _measure(self, page: int) -> NDArray[np.float32] | None:
         clean = self.clean.read(page)
-        return None if clean is None else paper_of(clean)
+        return None if clean is None else paper_of(split_ink(clean)[0])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manuscript_restore.data.ink import STROKE, WINDOW, background_of
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import from_array, to_array, to_float, to_uint8
 from manuscript_restore.metrics import psnr
@@ -76,19 +77,20 @@ def clahe(page: Array, *, clip: float = 1.0, tiles: int = 4) -> Array:
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
 
-def background_division(page: Array, *, stroke: int = 15, window: int = 51, keep_tone: bool = False) -> Array:
+def background_division(
+    page: Array, *, stroke: int = STROKE, window: int = WINDOW, keep_tone: bool = False
+) -> Array:
     """The page divided by its background, each colour for itself: uneven light and broad stains go.
 
-    Source: Lu, Su & Tan 2010 divide by a smooth surface; here the background is a dilation, which closes strokes,
-    and a median, which smooths it.
+    Source: Lu, Su & Tan 2010 divide by a smooth surface; here it is `background_of`.
 
     Args:
         page: (H, W, 3).
-        stroke: Side of the dilation's square, pixels: wider than a stroke of the pen.
-        window: Side of the median's square, pixels, odd.
+        stroke: As `background_of` takes it.
+        window: The same.
         keep_tone: Bring the background to its own median instead of to white.
     """
-    background = cv2.medianBlur(cv2.dilate(page, np.ones((stroke, stroke), np.uint8)), window)
+    background = background_of(page, stroke=stroke, window=window)
     tone = np.median(background, axis=(0, 1)) if keep_tone else 255.0
     divided = page * (tone / np.maximum(background, 1))
     return np.asarray(np.rint(np.clip(divided, 0, 255)), np.uint8)

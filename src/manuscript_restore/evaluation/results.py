@@ -18,7 +18,7 @@ def scores_csv(rows: Sequence[Row]) -> str:
     heads = ("task", "page", "manuscript", "groups", "damage", "method", "score", "value", "input", "gain")
 
     def values(row: Row) -> tuple[Any, ...]:
-        of = (row.task, row.name, row.page, " ".join(row.groups), " ".join(row.damage), row.method, row.score)
+        of = (row.task, row.name, row.page, "; ".join(row.groups), " ".join(row.damage), row.method, row.score)
         return (*of, row.value, row.input_value, row.gain)
 
     return _csv(heads, map(values, rows))

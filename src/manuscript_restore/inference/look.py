@@ -4,7 +4,6 @@ Whether a page is faded, or of dark paper, cannot be seen from it alone; its nei
 channel takes the paper of the restored page to theirs: black stays black, and colours keep their saturation.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import sha256
 from manuscript_restore.images import find_images, read
 from manuscript_restore.inference.tone import SAMPLES, sample_starts
 
@@ -45,7 +45,7 @@ class Look:
         if not files:
             raise UserError("like: no pages; name some, or a folder of them")
         red, green, blue = np.median([paper_of(read(file)) for file in files], axis=0).tolist()
-        return cls((red, green, blue), tuple({"file": file.name, "sha256": _sha256(file)} for file in files))
+        return cls((red, green, blue), tuple({"file": file.name, "sha256": sha256(file)} for file in files))
 
     def gain(self, tiles: NDArray[np.float32], damage: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """What the colours of a page are multiplied by to look like this, (3,); None if nothing of it is damaged.
@@ -100,8 +100,3 @@ def _blocks(tiles: NDArray[Any]) -> NDArray[Any]:
     down, across = height // side, width // side
     cut = tiles[..., : down * side, : across * side].reshape(number, channels, down, side, across, side)
     return cut.transpose(0, 2, 4, 1, 3, 5).reshape(number * down * across, channels, side * side)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """The sidecar: how a restored page was made, as JSON."""
 
-import hashlib
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -8,15 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from manuscript_restore.files import sha256
 from manuscript_restore.inference.restorer import Restorer
 
 PACKAGES = ("manuscript-restore", "torch", "timm", "pillow", "tifffile", "imagecodecs")
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record(

@@ -22,9 +22,9 @@ from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import SAMPLES, Tone, fit_tone, follow, sample_starts
 from manuscript_restore.inference.views import FLIPS, as_view, turned
 
-SOUND = 0.02
+SOUND_PAGE = 0.02
 """Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
-SOUND_TILE = 4 * SOUND
+SOUND_TILE = 4 * SOUND_PAGE
 """… but for tiles with more damage than this."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
 
@@ -219,7 +219,7 @@ class Restorer:
         settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
         one_tile = max(height, width) <= tile
         if not settings.like and (one_tile or not (settings.page_tone or has_maps)):
-            return Survey(spared=SOUND if has_maps else 0)
+            return Survey(spared=SOUND_PAGE if has_maps else 0)
         sampled = []
         for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
             rows = read(top, min(height, top + tile))
@@ -232,8 +232,8 @@ class Restorer:
         seen = torch.cat([see(tiles) for tiles in sampled])
         damage = seen[:, 3:4] if has_maps else torch.ones_like(seen[:, :1])
         of_tiles = damage.mean(dim=(1, 2, 3))
-        if of_tiles.mean() < SOUND and of_tiles.max() < SOUND_TILE:
-            return Survey(looked, spared=SOUND if one_tile else SOUND_TILE)
+        if of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
+            return Survey(looked, spared=SOUND_PAGE if one_tile else SOUND_TILE)
         restored = seen[:, :3]
         tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
         if tone and settings.like:

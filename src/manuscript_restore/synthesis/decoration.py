@@ -46,9 +46,9 @@ class Easel:
 
     def fill(self, outline: Points, colour: Colour, opacity: float = 1.0, *, is_ink: bool = False) -> None:
         """Fill a polygon, points (n, 2): a field, which is no ink unless told."""
-        with_edge = self._canvas(outline, 1)
-        if with_edge:
-            canvas, offset = with_edge
+        found = self._canvas(outline, 1)
+        if found:
+            canvas, offset = found
             cv2.fillPoly(canvas, [_fixed(outline - offset)], 255, cv2.LINE_AA, FIXED)
             self._add(canvas, offset, colour, opacity, is_ink)
 

@@ -165,7 +165,7 @@ def _dashes(
     for level, part in enumerate(order):
         value = 128 + round((42 * (level % 3 + 1)) * (1 if level / 6 < dark else -1))
         cv2.polylines(
-            canvas, list(part), False, value, max(1, round(thickness * (0.6 + 0.2 * level % 3))), cv2.LINE_AA, 3
+            canvas, list(part), False, value, max(1, round(thickness * (0.6 + 0.2 * level))), cv2.LINE_AA, 3
         )
     return _as_depth(canvas, 0.6)
 

@@ -137,8 +137,11 @@ def _minus_psnr(restored: Tensor, clean: Tensor) -> Tensor:
 
 
 def _cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
-    # Not below a thousandth: there is noise in the truth, and one pixel must not outweigh a page.
-    return F.binary_cross_entropy(probability.float().clamp(1e-3, 1 - 1e-3), truth.float())
+    probability = probability.float()
+    # Not below a thousandth: there is noise in the truth, and one pixel must not outweigh a page. A plain clamp
+    # has no gradient there: what is surely wrong would never come back.
+    limited = probability + (probability.clamp(1e-3, 1 - 1e-3) - probability).detach()
+    return F.binary_cross_entropy(limited, truth.float())
 
 
 def _no_options() -> None:
