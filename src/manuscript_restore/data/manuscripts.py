@@ -30,7 +30,7 @@ def compile_pattern(pattern: str | None, *, key: str = "manuscript") -> re.Patte
 def group_of(name: str, pattern: re.Pattern[str] | None) -> str:
     """The manuscript that a page belongs to; the page itself where nothing is known of manuscripts."""
     found = pattern.search(name) if pattern else None
-    return found.group(1) if found else name
+    return (found.group(1) if found else None) or name
 
 
 class ByManuscript(PageSource):
