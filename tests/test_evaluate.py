@@ -290,6 +290,7 @@ def test_manuscripts_by_name():
     assert group_of("la_7499_3.jpg", pattern) == "la_7499"
     assert group_of("single.jpg", pattern) == "single.jpg"
     assert group_of("a/b_1.jpg", None) == "a/b_1.jpg"
+    assert group_of("single.jpg", compile_pattern("^(?:(la)_|s)")) == "single.jpg"  # a match without its group
 
 
 def test_the_pipeline_tells_what_a_page_got():

@@ -61,5 +61,5 @@ def test_training_on_it_is_refused(monkeypatch):
     from manuscript_restore.train import build_degradation
 
     monkeypatch.setattr(foreign, "_augraphy", lambda: None)
-    with pytest.raises(UserError, match="foreign damage is for judging"):
+    with pytest.raises(UserError, match=r"foreign damage is for judging.*degradation@val_degradation=foreign"):
         build_degradation(compose("train", "degradation=foreign").degradation)

@@ -49,6 +49,8 @@ def like(tmp_path: Path) -> Look:
 def test_paper_is_what_lies_between_the_strokes(like: Look, tmp_path: Path) -> None:
     np.testing.assert_allclose(like.paper, PAPER, atol=0.02)
     assert [page["file"] for page in like.pages] == ["1.png", "1.png", "2.png"]
+    one = tmp_path / "sound/1.png"
+    assert Look.of(str(one)).pages == Look.of(one).pages == like.pages[:1]
     assert like.pages[2]["sha256"] == hashlib.sha256((tmp_path / "sound/2.png").read_bytes()).hexdigest()
 
 
@@ -91,6 +93,8 @@ def test_mistakes_are_named(tmp_path: Path, like: Look) -> None:
         Look.of([])
     with pytest.raises(UserError, match="like and keep_colour"):
         Settings(like=like, keep_colour=True)
+    with pytest.raises(UserError, match=r"like=sound: .*Look\.of\('sound'\)"):
+        Settings(like="sound")
 
 
 def test_the_record_names_the_pages(tmp_path: Path, like: Look) -> None:

@@ -145,3 +145,16 @@ def test_a_link_to_an_input_is_no_output(scans: Path) -> None:
 def test_mistakes_are_named(inputs: list[str], out: str, options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         targets(inputs, out, **options)
+
+
+@pytest.mark.parametrize("end", ["ink.tif", "2.ink.tif"])
+def test_what_is_written_beside_a_page_is_no_other_page(scans: Path, end: str) -> None:
+    (scans / "other").mkdir()
+    (scans / f"other/x.png.{end}").write_bytes(b"x")
+    inputs = ["x.png", f"other/x.png.{end}"]
+    assert len(targets(inputs)) == 2
+    assert len(targets(inputs, beside=["change.png"])) == 2
+    for out, options in (("out", {}), ("other", {"suffix": ".png"})):  # another result, an input
+        with pytest.raises(UserError, match=r"is what would be written beside x\.png"):
+            targets(inputs, out, beside=["ink.tif"], **options)
+    assert len(targets([f"other/x.png.{end}"], beside=["ink.tif"])) == 1

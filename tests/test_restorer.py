@@ -125,15 +125,21 @@ def test_other_shapes_and_types_are_refused(image) -> None:
         restorer().restore(image)
 
 
-@pytest.mark.parametrize("image", [torch.rand(8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)])
-def test_evidence_refuses_them_too(image: Tensor) -> None:
-    with pytest.raises(UserError, match=r"must be|takes float"):
+@pytest.mark.parametrize(
+    "image", [torch.rand(8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), np.zeros((3, 8, 8), np.float32)]
+)
+def test_evidence_refuses_them_too(image) -> None:
+    with pytest.raises(UserError, match=r"must be|takes (a )?float"):
         restorer().restore_with_evidence(image)
 
 
 def test_floats_of_another_range_are_refused() -> None:
     with pytest.raises(UserError, match="values up to 255"):
         restorer().restore(np.full((8, 8, 3), 255.0, np.float32))
+    with pytest.raises(UserError, match="values up to 255"):
+        restorer().restore_with_evidence(torch.full((3, 8, 8), 255.0))
+    with pytest.raises(UserError, match="no numbers"):
+        restorer().restore(np.full((8, 8), np.nan, np.float32))
 
 
 def test_no_graph_is_built() -> None:

@@ -94,7 +94,7 @@ def restore(
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
-        planned = plan(inputs, out, suffix=suffix)
+        planned = plan(inputs, out, suffix=suffix, beside=output.beside)
         tasks = planned.tasks
         if report:
             _check_report(report, tasks)

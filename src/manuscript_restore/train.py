@@ -144,7 +144,7 @@ def build_degradation(config: DictConfig) -> Any:
     if any(isinstance(module, ForeignDamage) for module in degradation.modules()):
         raise UserError(
             "degradation: foreign damage is for judging models, and a model that trained on it cannot be judged "
-            "by it; choose another preset, and val_degradation=foreign to validate on it"
+            "by it; choose another preset, and degradation@val_degradation=foreign to validate on it"
         )
     return degradation
 

@@ -64,6 +64,11 @@ class Output:
         if not self.max_change > 0:
             raise UserError(f"max-change={self.max_change}: must be above 0")
 
+    @property
+    def beside(self) -> list[str]:
+        """What follows the name of a page in those of the pictures beside it."""
+        return [_ending(name) for name in sorted(self.maps)]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -94,6 +99,10 @@ class _FlaggedError(Exception):
 
 class _StoppedError(Exception):
     """The job was stopped in the middle of a page."""
+
+
+def _ending(name: str) -> str:
+    return "ink.tif" if name == "ink" else f"{name}.png"
 
 
 def beside(target: Path, what: str) -> Path:
@@ -243,10 +252,10 @@ class Job:
         for number, page in enumerate(evidence):
             numbered = f"{number + 1}." if len(evidence) > 1 else ""
             for name, picture in page.pictures().items():
-                with whole_file(beside(outcome.written, f"{numbered}{name}.png")) as unfinished:
+                with whole_file(beside(outcome.written, f"{numbered}{_ending(name)}")) as unfinished:
                     picture.save(unfinished, "PNG")
             if page.ink:
-                with whole_file(beside(outcome.written, f"{numbered}ink.tif")) as unfinished:
+                with whole_file(beside(outcome.written, f"{numbered}{_ending('ink')}")) as unfinished:
                     page.ink.save(unfinished)
 
     def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:

@@ -34,13 +34,13 @@ class Look:
     pages: tuple[dict[str, str], ...] = ()
 
     @classmethod
-    def of(cls, paths: Sequence[str | Path]) -> Self:
-        """The look of a few sound pages of one manuscript: files, and folders with all below them.
+    def of(cls, paths: str | Path | Sequence[str | Path]) -> Self:
+        """The look of a few sound pages of one manuscript: files, and folders with all below them; one or several.
 
         Raises:
             UserError: There is no image, or one cannot be read.
         """
-        named = [Path(path) for path in paths]
+        named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
         files = [file for path in named for file in (find_images(path, key="like") if path.is_dir() else [path])]
         if not files:
             raise UserError("like: no pages; name some, or a folder of them")

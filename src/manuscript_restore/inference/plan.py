@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Plan:
     left_out: list[tuple[Path, Kind | Unreadable]]
 
 
-def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -> Plan:
+def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None, beside: Iterable[str] = ()) -> Plan:
     """Find the images, and name the files that they are restored into.
 
     Args:
@@ -62,13 +63,16 @@ def plan(inputs: Sequence[str], out: str | Path, *, suffix: str | None = None) -
             their content.
         out: Folder; for a single file, a file's name will do.
         suffix: Of the results; None: that of the input.
+        beside: What is written beside a result, by what follows its name: ``ink.tif``.
 
     Raises:
-        UserError: An input is missing, nothing is found, two results would have one name, or a result would
-            be one of the inputs.
+        UserError: An input is missing, nothing is found, two results would have one name, or a result or what is
+            written beside it would be one of the inputs or another result.
     """
     try:
-        return _plan(inputs, Path(out), suffix)
+        planned = _plan(inputs, Path(out), suffix)
+        _check_beside(planned.tasks, beside)
+        return planned
     except OSError as error:  # a folder above that may not be entered, a name that is too long
         raise UserError(f"{error.filename}: cannot be looked at ({error.strerror}); check the path") from error
 
@@ -164,6 +168,22 @@ def _check(tasks: Sequence[Task]) -> None:
             raise UserError(
                 f"{task.target}: is an input; give another output folder: inputs are never overwritten"
             )
+
+
+def _check_beside(tasks: Sequence[Task], beside: Iterable[str]) -> None:
+    """Refuse results and inputs that have the name of what is written beside another page."""
+    ends = tuple(f".{end}" for end in beside)
+    pages = {_real(page) for task in tasks for page in (task.target, task.flagged)}
+    for task in tasks:
+        for path in (_real(task.target), _real(task.source)):
+            for end in filter(path.name.endswith, ends):
+                name = path.name.removesuffix(end)
+                names = name, re.sub(r"\.\d+$", "", name)  # numbered, of a file with several pages
+                if page := next((each for each in names if each and path.with_name(each) in pages), None):
+                    raise UserError(
+                        f"{task.source}: {path.name} is what would be written beside {page}; leave it out, "
+                        "give another output folder, or ask for less evidence"
+                    )
 
 
 def _real(path: Path) -> Path:

@@ -58,6 +58,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UserError(f"strength={self.strength}: must be between 0 and 1")
+        if not isinstance(self.like, Look | None):
+            raise UserError(f"like={self.like}: must be the look of pages; write Look.of({self.like!r})")
         if self.like and self.keep_colour:
             raise UserError("like and keep_colour: the paper cannot have two colours; leave one of them out")
         Tiling(self.tile, self.overlap, self.batch or 1)  # checks them
@@ -67,7 +69,7 @@ class Settings:
 class Restored:
     """A restored page with its evidence, all float32; see `manuscript_restore.inference.evidence`.
 
-    ``image`` is (3, H, W) in [0, 1], ``change`` (H, W) in CIEDE2000. The others are (H, W) in [0, 1]:
+    ``image`` is (C, H, W) in [0, 1], ``change`` (H, W) in CIEDE2000. The others are (H, W) in [0, 1]:
     ``confidence`` if it was measured, ``damage`` and ``ink`` if the network has these maps, else None.
     """
 
@@ -162,12 +164,19 @@ class Restorer:
         return restored.transpose(1, 2, 0).reshape(array.shape).astype(array.dtype)
 
     def restore_with_evidence(self, image: Tensor) -> Restored:
-        """Restore a float tensor (3, H, W) in [0, 1] and say where, how much and how surely it changed."""
+        """Restore a float tensor (C, H, W) in [0, 1] and say where, how much and how surely it changed.
+
+        Raises:
+            UserError: Another shape, type or range.
+        """
+        if not isinstance(image, Tensor):
+            raise UserError(f"restore: {type(image).__name__}; evidence takes a float tensor (C, H, W) in [0, 1]")
         _check(image)
         if not image.is_floating_point():
             raise UserError(f"restore: values of type {image.dtype}; evidence takes float in [0, 1]")
         _, height, width = image.shape
         image = image.detach().cpu().float()
+        _check_range(image)
         bands = list(self.bands(lambda top, bottom: image[:, top:bottom], height=height, width=width))
 
         def joined(parts: list[Tensor | None]) -> Tensor | None:
@@ -294,8 +303,8 @@ class Restorer:
         scale = _full_scale(image)
         _, height, width = image.shape
         stored = image.detach().cpu()
-        if scale == 1 and stored.max() > 2:  # a little above 1 is rounding, or a filter that overshoots
-            raise UserError(f"restore: float values up to {stored.max():.4g}; divide them so that white is 1")
+        if scale == 1:
+            _check_range(stored)
         bands = self.bands(lambda top, bottom: stored[:, top:bottom].float() / scale, height=height, width=width)
         restored = torch.cat([band.restored for band in bands], dim=1)
         if scale > 1:
@@ -313,6 +322,13 @@ class Restorer:
 def _check(image: Tensor) -> None:
     if image.dim() != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
         raise UserError(f"restore: a tensor of shape {tuple(image.shape)}; it must be (C, H, W), C from 1 to 4")
+
+
+def _check_range(image: Tensor) -> None:
+    if image.isnan().any():
+        raise UserError("restore: some values are no numbers (NaN); replace them")
+    if image.max() > 2:  # a little above 1 is rounding, or a filter that overshoots
+        raise UserError(f"restore: float values up to {image.max():.4g}; divide them so that white is 1")
 
 
 def _full_scale(image: Tensor) -> int:
