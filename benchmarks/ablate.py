@@ -327,4 +327,7 @@ def silence(model: RestorationNetwork, part: str) -> None:
         decoder.stem.register_forward_hook(lambda _, __, output: output * 0)
     elif part == "residual":
         decoder.to_colour.register_forward_hook(lambda _, __, output: output * 0)
-        decoder.register_forward_hook(lambda _, inputs, output: output - inputs[0] + 0.5)
+        # The maps lie behind the colours, and stay.
+        decoder.register_forward_hook(
+            lambda _, inputs, output: torch.cat([output[:, :3] - inputs[0] + 0.5, output[:, 3:]], dim=1)
+        )
