@@ -88,10 +88,17 @@ class Maps(nn.Module):
         self.ink = zero_init(nn.Conv2d(full, 1, 3, padding=1))
         nn.init.constant_(self.damage.bias, 3.0 / self.SHARPNESS)  # type: ignore[arg-type]
 
-    def forward(self, quarter: Tensor, full: Tensor) -> Tensor:
-        """(B, C, H/4, W/4) and (B, C', H, W) → (B, 2, H, W): damage, ink."""
+    def forward(self, quarter: Tensor, full: Tensor, residual: nn.Conv2d) -> Tensor:
+        """(B, C, H/4, W/4) and (B, C', H, W) → (B, 5, H, W): the residual of the colours, damage, ink.
+
+        ``residual`` and the ink's convolution run as one: so thin, they take the time of reading their input.
+        """
+        assert residual.bias is not None
+        assert self.ink.bias is not None
+        weight = torch.cat([residual.weight, self.ink.weight])
+        painted = F.conv2d(full, weight, torch.cat([residual.bias, self.ink.bias]), padding=1)
         damage = F.interpolate(self.damage(quarter), full.shape[-2:], mode="bilinear")
-        return self.SHARPNESS * torch.cat([damage, self.ink(full)], dim=1)
+        return torch.cat([painted[:, :3], self.SHARPNESS * damage, self.SHARPNESS * painted[:, 3:]], dim=1)
 
 
 class ProgressiveDecoder(nn.Module):
@@ -162,11 +169,12 @@ class ProgressiveDecoder(nn.Module):
         context = self.up_quarter(x, quarter)
         x = self.up_half(context, half)
         strokes = torch.cat([self.up_full(x), full], dim=1)
-        residual = self.to_residual(strokes)
+        if self.to_maps is None:
+            residual, maps = self.to_residual(strokes), None
+        else:
+            residual, maps = self.to_maps(context, strokes, self.to_residual).split((3, 2), dim=1)
 
         colour = self.to_colour(features[-1].mean(dim=(2, 3)))  # (b, 6)
         gain, offset = colour.view(-1, 6, 1, 1).chunk(2, dim=1)  # (b, 3, 1, 1) each
         restored: Tensor = images * (1 + gain) + offset + residual
-        if self.to_maps is None:
-            return restored
-        return torch.cat([restored, self.to_maps(context, strokes)], dim=1)
+        return restored if maps is None else torch.cat([restored, maps], dim=1)
