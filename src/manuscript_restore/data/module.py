@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from manuscript_restore.data.cache import PageCache
+from manuscript_restore.data.damage import DamagedBatch
 from manuscript_restore.data.datasets import FixedPairs, MixedPages, TrainingPages, training_items
 from manuscript_restore.data.manuscripts import ByManuscript, compile_pattern
 from manuscript_restore.data.sampler import EpochSampler
@@ -16,13 +17,11 @@ from manuscript_restore.data.sources import (
     Generator,
     PageSource,
     check_readable,
-    stable_hash,
     warn_of_shared_pages,
 )
 from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
-from manuscript_restore.data.surround import lay_surround
 from manuscript_restore.data.views import Augment, View
-from manuscript_restore.data.workers import collate, init_worker
+from manuscript_restore.data.workers import init_worker
 from manuscript_restore.errors import UserError, check_keys
 from manuscript_restore.images import to_float
 
@@ -32,8 +31,8 @@ Batch = dict[str, Any]
 class PagesDataModule(L.LightningDataModule):
     """Batches of ``degraded`` and ``clean``, float (B, 3, S, S) in [0, 1]; in training ``ink`` too, (B, 1, S, S).
 
-    Training damage is drawn anew for every batch, on the batch's device; validation and test pages have one
-    damage each, for good.
+    Training damage is drawn anew for every batch, in the process that read its pages; validation and test pages
+    have one damage each, for good.
 
     Args:
         degradation: Of training pages: ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
@@ -59,7 +58,7 @@ class PagesDataModule(L.LightningDataModule):
         val_views_per_page: Fixed pairs of each validation and test page.
         batch_size: Of training, per device.
         val_batch_size: Of validation and test, per device.
-        num_workers: Processes that read the training pages.
+        num_workers: Processes that read and damage the training pages; for a GPU, as many as there are cores.
         cache_gb: Room for decoded training pages, 0: none.
         cache_dir: Folder that keeps them between runs; None: a temporary one.
         strict: Decode every page before the first step and refuse a folder with unreadable ones, which are
@@ -176,7 +175,7 @@ class PagesDataModule(L.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            collate_fn=collate,
+            collate_fn=DamagedBatch(self.degradation, surround=self.surround),
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=init_worker,
         )
@@ -198,16 +197,8 @@ class PagesDataModule(L.LightningDataModule):
         return self._fixed_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: uint8 to float, and the damage of a training batch."""
-        clean = to_float(batch["clean"])
-        if "degraded" in batch:
-            return {**batch, "clean": clean, "degraded": to_float(batch["degraded"])}
-        ink = to_float(batch["ink"])
-        with torch.no_grad():
-            degraded: Tensor = self.degradation(clean, seed=batch["seed"])
-        # Of another seed: else its first numbers would be those that the damage's severity is drawn from.
-        lay_surround(degraded, clean, ink, p=self.surround, seed=stable_hash("surround", batch["seed"]))
-        return {"clean": clean, "degraded": degraded, "ink": ink}
+        """On the device: uint8 to float."""
+        return {part: to_float(value) if isinstance(value, Tensor) else value for part, value in batch.items()}
 
     @property
     def has_test_pages(self) -> bool:

@@ -3,11 +3,9 @@
 import os
 import re
 import signal
-from typing import Any
 
 import cv2
 import torch
-from torch.utils.data import default_collate
 
 from manuscript_restore.errors import UserError
 
@@ -34,15 +32,6 @@ def explain_worker(error: BaseException, *, key: str = "data.num_workers") -> Us
             f"({key}=0: none), or a smaller data.batch_size"
         )
     return None
-
-
-def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack the training items of a batch, in a worker."""
-    # default_collate stacks into a worker's shared memory. Where that is full it raises here; what is moved there
-    # by the queue, later, is lost without a word, and the training waits for it for ever.
-    # The batch's damage has the seed of its first page: a plain number, which no device has to be asked for.
-    pictures = {part: default_collate([item[part] for item in items]) for part in ("clean", "ink")}
-    return {**pictures, "seed": items[0]["seed"]}
 
 
 def init_worker(worker: int) -> None:  # noqa: ARG001
