@@ -79,6 +79,7 @@ def test_vit_base_is_the_reference():
         "ssim": 0.1,
         "psnr": 0,
         "colour_fit": 0,
+        "colours": 0,
         "damage": 0.5,  # of maps, which the linear decoder has not
         "ink": 0.1,
     }

@@ -199,6 +199,21 @@ def test_colour_fit_term_is_scikit_images_psnr_after_numpys_fit(pair):
     assert score(loss, tinted[None], clean[None])["colour_fit"].item() == pytest.approx(expected, abs=1e-3)
 
 
+def test_the_colour_term_sees_red_ink_pale_and_no_change_of_light():
+    page = torch.full((1, 3, 32, 32), 0.8)
+    page[:, :, 8:12] = torch.tensor([0.7, 0.2, 0.2]).view(3, 1, 1)  # 12 % of the page
+    pale, darker, grey_ink = page.clone(), page - 0.1, page.clone()
+    pale[:, :, 8:12] = torch.tensor([0.6, 0.4, 0.4]).view(3, 1, 1)
+    grey_ink[:, :, 20:24] = 0.3  # does not stand out by colour, whatever is made of it
+    none = {"weight": 0}
+    loss = CombinedLoss(l1=none, ssim=none, perceptual=none, colours={"weight": 1.0})
+    # Opponent colours (0.5, 0.25) became (0.2, 0.1); the ink weighs 128 pixels of distance 0.8750·0.559 − 0.1.
+    weight = 128 * (0.875 * np.hypot(0.5, 0.25) - 0.1)
+    assert score(loss, pale, page)["colours"].item() == pytest.approx(0.45 * weight / (weight + 1), rel=1e-4)
+    assert score(loss, darker, page)["colours"].item() == pytest.approx(0, abs=1e-6)
+    assert score(loss, page, grey_ink)["colours"].item() == pytest.approx(0, abs=1e-6)
+
+
 def test_gradient_of_the_colour_fit_is_that_of_the_error_at_the_best_fit(pair):
     restored, clean = (pages[1:, :, :24, :24].double() for pages in pair)
     restored.requires_grad_()

@@ -9,6 +9,10 @@ DARK = 0.6
 """Share of dark surrounds: black cloth and microfilm frames are the most frequent ones."""
 TARGET = 0.25
 """Share of surrounds with a colour target."""
+NOTHING_ELSE = 0.1
+"""Share of the views with a surround that show nothing of the page."""
+SHADES = (0.08, 0.08, 0.08, 0.4)
+"""How far a surround's light may differ from its middle to its sides: one in four lies in a lamp's cone."""
 GRAIN = 0.008
 """Most of the standard deviation of a camera's noise there."""
 
@@ -46,10 +50,13 @@ def _coordinates(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def _beyond_an_edge(size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Bool (H, W): beyond a page's edge, nearly parallel to a side; of one in three at a corner, beyond two."""
+    """Bool (H, W): beyond a page's edge, nearly parallel to a side; of one in three at a corner, beyond two.
+
+    Of `NOTHING_ELSE` everything.
+    """
     y, x = _coordinates(size)
     side = int(torch.randint(4, (), generator=generator))
-    outside = torch.zeros(size, dtype=torch.bool)
+    outside = torch.full(size, _draw(generator, 0, 1) < NOTHING_ELSE)
     for turn in range(1 + (_draw(generator, 0, 1) < 1 / 3)):
         angle = math.pi / 2 * (side + turn) + _draw(generator, -0.06, 0.06)
         outside |= x * math.cos(angle) + y * math.sin(angle) > _draw(generator, -0.6, 0.9)
@@ -62,7 +69,8 @@ def _surround(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     dark = _draw(generator, 0, 1) < DARK
     tone = _draw(generator, 0.0, 0.2) if dark else _draw(generator, 0.2, 1.0)
     colour = torch.tensor([tone + _draw(generator, -0.04, 0.04) for _ in range(3)])[:, None, None]
-    shade = _draw(generator, -0.08, 0.08) * x + _draw(generator, -0.08, 0.08) * y
+    most = SHADES[int(torch.randint(len(SHADES), (), generator=generator))]
+    shade = _draw(generator, -most, most) * x + _draw(generator, -most, most) * y
     surround = colour + shade * (_draw(generator, 0, 1) < 0.5)
     if _draw(generator, 0, 1) < TARGET:
         surround = _patches(size, generator)

@@ -18,6 +18,8 @@ NONE: Mapping[str, Any] = {"weight": 0}
 
 PSNR_FLOOR = 1e-4
 """Squared error of 40 dB."""
+COLOURFUL = 0.1
+"""Distance from a page's mean opponent colour from which on a place stands out by its colour."""
 
 
 class PerceptualLoss(nn.Module):
@@ -62,13 +64,15 @@ class PerceptualLoss(nn.Module):
 
 class CombinedLoss(nn.Module):
     """``l1.weight`` · L1 + ``perceptual.weight`` · perceptual + ``ssim.weight`` · (1 − SSIM)
-    − ``psnr.weight`` · PSNR − ``colour_fit.weight`` · PSNR after a colour fit
+    − ``psnr.weight`` · PSNR − ``colour_fit.weight`` · PSNR after a colour fit + ``colours.weight`` · colour error
     + ``damage.weight`` and ``ink.weight`` · cross entropy of the network's maps.
 
     A term of weight zero is not computed, and its network is not built. PSNR is the mean over the pictures, in dB,
     flattened towards 40 dB: it makes the last small error of a page that is nearly right as worth mending as a
     large one of a bad page. The colour fit is that of `metrics.psnr_after_colour_fit`: it judges strokes and
-    stains where the page's tone cannot be known. The truth of the damage map is `damage_of`.
+    stains where the page's tone cannot be known. The colour error judges only what stands out by its colour: red
+    ink is so rare that a network pales it without losing much in any other term. The truth of the damage map is
+    `damage_of`.
 
     Source: of the PSNR term, Chen et al. 2021 (HINet).
 
@@ -78,6 +82,7 @@ class CombinedLoss(nn.Module):
         perceptual: ``{"weight": float, "network": str, ...}``; see `PerceptualLoss`.
         psnr: ``{"weight": float}``.
         colour_fit: ``{"weight": float}``.
+        colours: ``{"weight": float}``.
         damage: ``{"weight": float}``; nothing for a network without maps.
         ink: ``{"weight": float}``; nothing for such a network, and for pages whose ink is not known.
     """
@@ -90,11 +95,13 @@ class CombinedLoss(nn.Module):
         perceptual: Mapping[str, Any],
         psnr: Mapping[str, Any] = NONE,  # runs of older configs have none of these
         colour_fit: Mapping[str, Any] = NONE,
+        colours: Mapping[str, Any] = NONE,
         damage: Mapping[str, Any] = NONE,
         ink: Mapping[str, Any] = NONE,
     ) -> None:
         super().__init__()
-        pictures = {"l1": l1, "ssim": ssim, "perceptual": perceptual, "psnr": psnr, "colour_fit": colour_fit}
+        pictures = {"l1": l1, "ssim": ssim, "perceptual": perceptual, "psnr": psnr}
+        pictures |= {"colour_fit": colour_fit, "colours": colours}
         sections = {name: dict(section) for name, section in {**pictures, "damage": damage, "ink": ink}.items()}
         self.weights = {name: _weight(name, section) for name, section in sections.items()}
         if not any(self.weights[name] for name in pictures):
@@ -123,6 +130,8 @@ class CombinedLoss(nn.Module):
                 terms["psnr"] = _minus_psnr(restored, clean)
             if self.weights["colour_fit"]:
                 terms["colour_fit"] = _minus_psnr(fit_colours(restored, clean, clamp=False), clean)
+            if self.weights["colours"]:
+                terms["colours"] = _colour_error(restored, clean)
             if self.weights["damage"] and prediction.damage is not None:
                 terms["damage"] = _cross_entropy(prediction.damage, damage_of(pages["degraded"], pages["clean"]))
             if self.weights["ink"] and prediction.ink is not None and "ink" in pages:
@@ -134,6 +143,21 @@ class CombinedLoss(nn.Module):
 def _minus_psnr(restored: Tensor, clean: Tensor) -> Tensor:
     errors = (restored - clean).square().mean(dim=(1, 2, 3))  # (b,)
     return 10 * torch.log10(errors + PSNR_FLOOR).mean()
+
+
+def _colour_error(restored: Tensor, clean: Tensor) -> Tensor:
+    """Error of the opponent colours, weighted by how far the clean ones are from the mean of their page."""
+    colours, truth = _opponents(restored), _opponents(clean)
+    distance = (truth - truth.mean(dim=(2, 3), keepdim=True)).norm(dim=1, keepdim=True)
+    weight = (distance - COLOURFUL).clamp(min=0)
+    error: Tensor = (weight * (colours - truth).abs()).sum() / (weight.sum() + 1)
+    return error
+
+
+def _opponents(pictures: Tensor) -> Tensor:
+    """Red against green, and yellow against blue: (B, 3, H, W) → (B, 2, H, W) in [−1, 1]."""
+    red, green, blue = pictures.unbind(dim=1)
+    return torch.stack([red - green, (red + green) / 2 - blue], dim=1)
 
 
 def _cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
