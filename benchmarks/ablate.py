@@ -116,6 +116,7 @@ VARIANTS = {
     "no SSIM term": of("loss.ssim.weight=0"),
     "no colour-fit term": of("loss.colour_fit.weight=0"),
     "colour-fit term × 3": of("loss.colour_fit.weight=0.06"),
+    "no colours term": of("loss.colours.weight=0"),
     "no maps": of("model.decoder.maps=false"),
     "+ L1": of("loss.l1.weight=1"),
     "L1 and SSIM": of(NO_PSNR, "loss.l1.weight=1"),
