@@ -22,9 +22,9 @@ from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import SAMPLES, Tone, fit_tone, follow, sample_starts
 from manuscript_restore.inference.views import FLIPS, as_view, turned
 
-SOUND_PAGE = 0.02
+SOUND_PAGE = 0.05
 """Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
-SOUND_TILE = 4 * SOUND_PAGE
+SOUND_TILE = 2 * SOUND_PAGE
 """… but for tiles with more damage than this."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
 

@@ -9,7 +9,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.models.colour_head import ColourHead
 from manuscript_restore.models.soundness import SoundnessHead
 
-SOUND, DAMAGED = 0.4, 0.6
+SOUND, DAMAGED = 0.15, 0.35
 """Probability of damage up to which a place counts as sound, and from which on as damaged."""
 
 
