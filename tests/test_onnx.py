@@ -29,17 +29,17 @@ from manuscript_restore.synthesis import generate_page
 SHAPES = [(1, 64, 64), (3, 64, 48), (2, 70, 41), (1, 1, 5), (1, 17, 200)]
 """(tiles, height, width): also such as are no multiples of the patch, and smaller than one."""
 MAPS = {
-    "encoder": "vit_tiny_patch16_224", "image_size": 64, "colour_head": True,
+    "encoder": "test_vit", "image_size": 64, "colour_head": True,
     "decoder": {"name": "progressive", "maps": True},
 }  # fmt: skip
-PLAIN = {"encoder": "vit_tiny_patch16_224", "image_size": 64, "decoder": {"name": "reference"}}
+PLAIN = {"name": "unet", "widths": [8, 16]}
 
 
-def save(options: dict, path: Path, *, depth: int = 1) -> Path:
+def save(options: dict, path: Path) -> Path:
     """A checkpoint of a random network in which every layer does something."""
     torch.manual_seed(0)
     model = build_model(options)
-    for name, values in model.named_parameters():
+    for values in model.parameters():
         if not values.any():  # layers that begin as the identity
             torch.nn.init.normal_(values, std=0.02)
     state = {f"model.{key}": value for key, value in model.state_dict().items()}
@@ -58,9 +58,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def tiles(number: int, height: int, width: int) -> Tensor:
     """Of a generated page, half of them with grain."""
-    page = (
-        torch.from_numpy(generate_page(7, 0, height=height, width=width * number)).permute(2, 0, 1).float() / 255
-    )
+    whole = generate_page(7, 0, height=max(32, height), width=max(32, width * number))
+    page = torch.from_numpy(whole[:height, : width * number]).permute(2, 0, 1).float() / 255
     grain = torch.randn(page.shape, generator=torch.Generator().manual_seed(0))
     page[..., page.shape[-1] // 2 :] += 0.1 * grain[..., page.shape[-1] // 2 :]
     return torch.stack(page.clamp(0, 1).chunk(number, dim=2))
@@ -97,7 +96,7 @@ def test_what_is_sound_stays_to_the_bit(models: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"name": "unet", "widths": [8, 16]},
+        {"name": "vit", "encoder": "test_vit", "image_size": 64, "decoder": {"name": "reference"}},
         {"name": "nafnet", "width": 8, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
         {"name": "restormer", "width": 8, "num_blocks": [1, 1], "num_heads": [1, 2]},
     ],
@@ -113,17 +112,19 @@ def test_peers_are_exported_too(options: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["vit_tiny_patch16_224", "deit3_small_patch16_224", "eva02_tiny_patch14_224"])
+@pytest.mark.parametrize("encoder", ["vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_224"])
 def test_other_encoders_are_exported_or_refused_in_one_line(encoder: str) -> None:
     model = build_model({"encoder": encoder, "image_size": 224, "decoder": {"name": "reference"}}).eval()
+    refused = None
     try:
-        content, look = to_onnx(model, weights_sha256="")
+        content, _ = to_onnx(model, weights_sha256="")
     except UserError as error:
-        assert "cannot be exported to ONNX" in str(error)
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert look is None
+        refused = str(error)
+    if refused is None:
         assert len(content) > 1e6
+    else:
+        assert "cannot be exported to ONNX" in refused
+        assert len(refused.splitlines()) == 1
 
 
 def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _open(path: Path, weights_sha256: str | None) -> Any:
         own = facts["weights_sha256"]
     except Exception as error:  # of kinds that only the library's inside has names for
         raise UserError(
-            f"{path}: damaged, or not written by this project; write it with `manuscript-restore onnx {path.parent}`"
+            f"{path}: damaged, or of another project; write it with `manuscript-restore onnx {path.parent}`"
         ) from error
     if weights_sha256 not in (None, own):
         raise UserError(
