@@ -1,5 +1,6 @@
 """Networks as ONNX files, and the engine that runs them: the same as PyTorch, for any size and kind of network."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from typer.testing import CliRunner
 
+from manuscript_restore import cli
 from manuscript_restore.checkpoint import (
     ONNX,
     ONNX_LOOK,
@@ -19,6 +22,7 @@ from manuscript_restore.checkpoint import (
     write_onnx,
 )
 from manuscript_restore.errors import UserError
+from manuscript_restore.images import write
 from manuscript_restore.inference import Restorer, TorchBackend
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.onnx_engine import OnnxBackend, _num_threads
@@ -112,8 +116,8 @@ def test_peers_are_exported_too(options: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["vit_tiny_r_s16_p8_224", "eva02_tiny_patch14_224"])
-def test_other_encoders_are_exported_or_refused_in_one_line(encoder: str) -> None:
+def test_other_encoders_are_exported_or_refused_in_one_line() -> None:
+    encoder = "eva02_tiny_patch14_224"  # rotary positions, patches of 14
     model = build_model({"encoder": encoder, "image_size": 224, "decoder": {"name": "reference"}}).eval()
     refused = None
     try:
@@ -140,6 +144,27 @@ def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -
         engine(without, engine="onnx")
     write_onnx(without)
     assert engine(without) == "onnxruntime"
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_the_record_names_the_engine(models: dict[str, Path], tmp_path: Path, engine: str) -> None:
+    write(generate_page(1, 0, height=90, width=120), tmp_path / "page.png")
+    options = ["-o", tmp_path / "out", "-m", models["maps"], "--engine", engine, "--device", "cpu", "--sidecar"]
+    done = CliRunner().invoke(cli.app, ["restore", str(tmp_path / "page.png"), *map(str, options)])
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "out" / "page.png.json").read_text())
+    assert record["backend"].startswith({"onnx": "onnxruntime ", "torch": "torch "}[engine])
+
+
+@pytest.mark.parametrize(("model", "message"), [("nonesuch", "none of that name"), ("page.txt", "not the folder")])
+def test_the_command_names_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.txt").write_text("hello")
+    done = CliRunner().invoke(cli.app, ["onnx", model])
+    assert done.exit_code == 1
+    assert message in done.output
 
 
 @pytest.mark.parametrize(
