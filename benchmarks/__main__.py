@@ -8,6 +8,7 @@ BENCHMARKS = {
     "generator": "generated pages and crops a second, beside decoding a scan",
     "data": "time to index large folders, memory of the processes that read them",
     "restore": "seconds and peak memory to restore a file, beside non-local means and an untiled pass",
+    "engines": "PyTorch beside ONNX Runtime: time of a batch, start to first tile, memory",
     "quality": "scores of models and classical peers on held-out pages",
     "ablate": "scores of changed recipes after equal training time",
 }

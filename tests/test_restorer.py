@@ -359,7 +359,7 @@ def test_a_checkpoint_restores_as_its_network(checkpoint: Path) -> None:
 @pytest.mark.parametrize("half", [True, False])
 def test_an_exported_model_restores_the_same(checkpoint: Path, tmp_path: Path, half: bool) -> None:
     folder = tmp_path / "released"
-    export(checkpoint, folder, name="trial", half=half)
+    export(checkpoint, folder, name="trial", half=half, onnx=False)
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
     image = page(3, 100, 80)
     expected = Restorer.from_checkpoint(checkpoint, device="cpu").restore(image)
@@ -368,12 +368,12 @@ def test_an_exported_model_restores_the_same(checkpoint: Path, tmp_path: Path, h
     assert exported.identity == identify(folder)
     assert exported.identity.name == "trial"
     with pytest.raises(UserError, match="holds a model already"):
-        export(checkpoint, folder, name="trial")
+        export(checkpoint, folder, name="trial", onnx=False)
 
 
 def test_damaged_models_are_named(checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "released"
-    export(checkpoint, folder, name="trial")
+    export(checkpoint, folder, name="trial", onnx=False)
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:1000])

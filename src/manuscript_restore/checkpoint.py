@@ -20,6 +20,7 @@ from manuscript_restore.models import RestorationNetwork, build_model
 
 PREFIX = "model."
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+ONNX, ONNX_LOOK = "model.onnx", "look.onnx"
 RELEASED = Path(__file__).parent / "weights"
 """A folder for each model that comes with the package."""
 
@@ -75,7 +76,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     raise UserError(f"checkpoint {path}: not a training checkpoint of manuscript_restore")
 
 
-def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True) -> None:
+def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True, onnx: bool = True) -> None:
     """Make a released model of a training checkpoint: ``config.json`` and ``model.safetensors`` in a new folder.
 
     Args:
@@ -83,9 +84,10 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
         folder: Made here.
         name: What records will call the model.
         half: Store the weights in float16: half the size; they are computed with in float32.
+        onnx: Write ``model.onnx`` as well, and ``look.onnx`` where the network has maps; see `models.onnx`.
 
     Raises:
-        UserError: As `read_checkpoint`; or the folder is there already.
+        UserError: As `read_checkpoint` and `models.onnx.to_onnx`; or the folder is there already.
     """
     folder = Path(folder)
     if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
@@ -95,11 +97,38 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
     options.pop("encoder_weights", None)
     state = {key: value.half() if half else value for key, value in model.state_dict().items()}
     config = json.dumps({"name": name, "model": options}, indent=1)
+    files = {CONFIG: config.encode(), WEIGHTS: save(state)}
+    if onnx:
+        model.load_state_dict(state)  # as stored
+        files |= _onnx_files(model, hashlib.sha256(files[WEIGHTS]).hexdigest())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
-    for file, content in ((CONFIG, config.encode()), (WEIGHTS, save(state))):
+    _write(folder, files)
+
+
+def write_onnx(folder: str | Path) -> None:
+    """Write the ONNX files of a released model beside its weights; those that are there are replaced.
+
+    Raises:
+        UserError: As `load_model` and `models.onnx.to_onnx`; or the folder is none of a model.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not the folder of a model; make one with `manuscript-restore export`")
+    _write(folder, _onnx_files(load_model(folder), identify(folder).sha256))
+
+
+def _onnx_files(model: RestorationNetwork, weights_sha256: str) -> dict[str, bytes]:
+    from manuscript_restore.models.onnx import to_onnx  # here: restoring does without
+
+    network, look = to_onnx(model, weights_sha256=weights_sha256)
+    return {ONNX: network} | ({ONNX_LOOK: look} if look else {})
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for file, content in files.items():
         with whole_file(folder / file) as unfinished:
             unfinished.write_bytes(content)
 

@@ -43,15 +43,32 @@ app.command()(restore)
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a training run.")],
-    folder: Annotated[Path, typer.Argument(help="Made here, for config.json and model.safetensors.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Made here, for config.json, model.safetensors and the ONNX files.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the model in records.")],
     full: Annotated[bool, typer.Option("--full", help="Weights in float32; else in float16.")] = False,
+    onnx: Annotated[bool, typer.Option(help="Write the ONNX files too, which a CPU restores faster with.")] = True,
 ) -> None:
     """Turn a training checkpoint into a model you can share: numbers and settings, no code."""
     from manuscript_restore import checkpoint as models
 
     try:
-        models.export(checkpoint, folder, name=name, half=not full)
+        models.export(checkpoint, folder, name=name, half=not full, onnx=onnx)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def onnx(
+    model: Annotated[str, typer.Argument(help="Folder of an exported model, or name of one in the package.")],
+) -> None:
+    """Write the ONNX files of an exported model beside its weights, and check them."""
+    from manuscript_restore import checkpoint as models
+
+    try:
+        models.write_onnx(models.find_model(model))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -60,6 +60,9 @@ def restore(
     ] = 30.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, onnx, torch; auto is ONNX Runtime on a CPU, for models that have its file.")
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
     jobs: Annotated[int, typer.Option(help="Files processed at once.")] = 2,
     tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = 256,
@@ -99,7 +102,12 @@ def restore(
         if report:
             _check_report(report, tasks)
         restorer = Restorer.from_checkpoint(
-            find_model(model), device=device, precision=precision, compile=compile, settings=settings
+            find_model(model),
+            device=device,
+            precision=precision,
+            compile=compile,
+            engine=engine,
+            settings=settings,
         )
         folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
         with alone_in(folder):

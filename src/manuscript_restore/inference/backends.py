@@ -58,7 +58,7 @@ class TorchBackend:
     def __init__(
         self, model: nn.Module, *, device: str = "auto", precision: str = "auto", compile: bool = False
     ) -> None:
-        self.device = _find_device(device)
+        self.device = find_device(device)
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision}: must be one of {', '.join(PRECISIONS)}")
         bf16_fits = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -114,7 +114,12 @@ class TorchBackend:
             return restored.float().cpu().contiguous()
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of that name, or with ``auto`` the best there is.
+
+    Raises:
+        UserError: It is unknown, or not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, number = name.partition(":")

@@ -10,7 +10,7 @@ from typing import Any
 from manuscript_restore.files import sha256
 from manuscript_restore.inference.restorer import Restorer
 
-PACKAGES = ("manuscript-restore", "torch", "timm", "pillow", "tifffile", "imagecodecs")
+PACKAGES = ("manuscript-restore", "torch", "timm", "onnxruntime", "pillow", "tifffile", "imagecodecs")
 
 
 def record(

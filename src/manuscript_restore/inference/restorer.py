@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from manuscript_restore.checkpoint import ModelIdentity, find_released, identify, load_model
+from manuscript_restore.checkpoint import ModelIdentity, find_released, identify
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import to_rgb
 from manuscript_restore.images.colour import keep_support_colour, to_grey
-from manuscript_restore.inference.backends import Backend, TorchBackend
+from manuscript_restore.inference.backends import Backend
+from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.evidence import Band, change, confidence
 from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
@@ -124,14 +125,22 @@ class Restorer:
         device: str = "auto",
         precision: str = "auto",
         compile: bool = False,
+        engine: str = "auto",
         settings: Settings | None = None,
     ) -> Self:
         """Load a training checkpoint or the folder of a released model; nothing in the file is executed.
 
+        Args:
+            path: Of the checkpoint or the folder.
+            device, precision, compile: As `TorchBackend`.
+            engine: ``onnx``, ``torch``, or ``auto``: ONNX Runtime on a CPU, where the folder has its file.
+            settings: What is done to every page.
+
         Raises:
-            UserError: The file is missing, damaged or of another project, or the device is not there.
+            UserError: The file is missing, damaged or of another project, or the device is not there, or not for
+                this engine.
         """
-        backend = TorchBackend(load_model(path), device=device, precision=precision, compile=compile)
+        backend = open_backend(path, device=device, precision=precision, compile=compile, engine=engine)
         return cls(backend, settings=settings, identity=identify(path))
 
     @classmethod

@@ -48,9 +48,18 @@ def colour_statistics(images: Tensor) -> Tensor:
     """(B, 3, H, W) to (B, 30), of unit order: quantiles of the local means, mean departure from 3×3 means."""
     images = images.float()  # in bf16 quantiles of dark pages would be coarse
     means = F.avg_pool2d(images, POOL)
-    step = [-(-side // MAX_SIDE) for side in means.shape[-2:]]
+    for axis in (2, 3):
+        means = thinned(means, axis, MAX_SIDE)
     levels = torch.tensor(LEVELS, device=images.device)
-    quantiles = means[..., :: step[0], :: step[1]].flatten(2).quantile(levels, dim=2)  # (levels, b, 3)
+    quantiles = means.flatten(2).quantile(levels, dim=2)  # (levels, b, 3)
     colours = 4 * (quantiles.permute(1, 2, 0).flatten(1) - 0.5)
     roughness = (images - F.avg_pool2d(images, 3, stride=1, padding=1)).abs().mean(dim=(2, 3))
     return torch.cat([colours, 50 * roughness], dim=1)
+
+
+def thinned(values: Tensor, axis: int, most: int) -> Tensor:
+    """Every so-manieth along an axis, so that ``most`` are left at most."""
+    size = values.shape[axis]
+    step = (size + most - 1) // most
+    # Not a slice: the exporter of graphs for any size would settle whether it leaves all as they are.
+    return values[(slice(None),) * axis + (torch.arange(0, size, step, device=values.device),)]

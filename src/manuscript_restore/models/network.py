@@ -74,7 +74,7 @@ class RestorationNetwork(nn.Module):
 
     def look(self, degraded: Tensor) -> Tensor:
         """What is to be said of each picture as a whole, (B, 3, H, W) in [0, 1] → (B, 1): its logit of damage."""
-        return degraded.new_zeros(len(degraded), 1) if self.soundness is None else self.soundness(degraded)
+        return degraded.new_zeros(degraded.shape[0], 1) if self.soundness is None else self.soundness(degraded)
 
     def predict(self, degraded: Tensor, looked: Tensor | None = None) -> Prediction:
         """Restore a batch and say where there is damage and ink.

@@ -1,16 +1,20 @@
 """Whether a picture as a whole is damaged, judged from statistics: noise, blur, compression, light, tone."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from manuscript_restore.models.colour_head import NUM_STATISTICS, colour_statistics
+from manuscript_restore.models.colour_head import NUM_STATISTICS, colour_statistics, thinned
 from manuscript_restore.models.layers import zero_init
 
 LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 SCALES = ((3, 8), (5, 16), (9, 24))
 """Sides in pixels of the means that are taken away, and of the blocks whose deviation is measured."""
 PEAKS = (0.5, 0.9, 0.99, 0.999)
+FLAT = 1e-4
+"""Deviation that counts as none."""
 GRID = 8
 """Side of JPEG's blocks, pixels."""
 MIN_SIDE = 32
@@ -62,12 +66,14 @@ def texture_statistics(images: Tensor) -> Tensor:
     statistics = []
     for window, block in SCALES:
         detail = planes - _means(planes, window)
-        deviation = F.avg_pool2d(detail.square(), block).add(1e-8).log() / 2  # of σ
+        # Not 1e-8 added to the variance: exporters take so small a number for zero.
+        variance = F.avg_pool2d((detail / FLAT).square(), block) + 1
+        deviation = variance.log() / 2 + math.log(FLAT)  # of σ
         quantiles = deviation.flatten(2).quantile(levels, dim=2)  # (levels, b, 3)
         statistics.append(quantiles.permute(1, 2, 0).flatten(1) / 2 + 1.5)
     detail = (grey - _means(grey, 3)).abs().flatten(1)
-    thinned = detail[:, :: -(-detail.shape[1] // 2**16)]  # quantiles need no more
-    statistics.append((thinned.quantile(peaks, dim=1).T + 1e-4).log() / 2 + 1.5)
+    detail = thinned(detail, 1, 2**16)  # quantiles need no more
+    statistics.append((detail.quantile(peaks, dim=1).T + 1e-4).log() / 2 + 1.5)
     across, down = (grey.diff(dim=axis).abs().mean(dim=(1, other)) for axis, other in ((3, 2), (2, 3)))
     statistics += [_blockiness(across), _blockiness(down)]
     return torch.cat(statistics, dim=1)
@@ -81,6 +87,7 @@ def _means(planes: Tensor, side: int) -> Tensor:
 
 def _blockiness(steps: Tensor) -> Tensor:
     """Mean steps (B, n) between neighbours → (B, 1): log of the largest of the eight phases over their mean."""
-    phases = steps[:, : steps.shape[1] // GRID * GRID].reshape(len(steps), -1, GRID).mean(dim=1)
+    whole = torch.arange(steps.shape[1] // GRID * GRID, device=steps.device)
+    phases = steps.index_select(1, whole).reshape(steps.shape[0], -1, GRID).mean(dim=1)
     prominence: Tensor = phases.amax(dim=1, keepdim=True) / (phases.mean(dim=1, keepdim=True) + 1e-5)
     return (prominence + 1e-5).log()

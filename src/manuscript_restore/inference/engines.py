@@ -1,0 +1,51 @@
+"""Which engine runs a network."""
+
+from pathlib import Path
+
+from manuscript_restore.checkpoint import ONNX, ONNX_LOOK, identify, load_model
+from manuscript_restore.errors import UserError
+from manuscript_restore.inference.backends import Backend, TorchBackend, find_device
+
+ENGINES = ("auto", "onnx", "torch")
+
+
+def open_backend(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: bool = False,
+    engine: str = "auto",
+) -> Backend:
+    """The engine of a training checkpoint or of a released model's folder.
+
+    Args:
+        path: Of the checkpoint or the folder.
+        device, precision, compile: As `TorchBackend`.
+        engine: One of `ENGINES`. ``auto`` is ONNX Runtime where the folder has its file and the device is a CPU,
+            and PyTorch wherever something is asked for that only PyTorch does.
+
+    Raises:
+        UserError: As the engine; or the engine is unknown, or cannot do what is asked for.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"engine={engine}: must be one of {', '.join(ENGINES)}")
+    if engine == "auto":
+        asks_torch = compile or precision not in ("auto", "fp32") or not (Path(path) / ONNX).is_file()
+        engine = "torch" if asks_torch or find_device(device).type != "cpu" else "onnx"
+    if engine == "torch":
+        return TorchBackend(load_model(path), device=device, precision=precision, compile=compile)
+    for key, value, can in (
+        ("device", device, device in ("auto", "cpu")),
+        ("precision", precision, precision in ("auto", "fp32")),
+        ("compile", compile, not compile),
+    ):
+        if not can:
+            raise UserError(f"engine=onnx with {key}={value}: it computes on the CPU in fp32; use engine=torch")
+    if not Path(path).is_dir():
+        raise UserError(
+            f"engine=onnx: {path} is a training checkpoint; make a model of it: manuscript-restore export"
+        )
+    from manuscript_restore.inference.onnx_engine import OnnxBackend
+
+    return OnnxBackend(Path(path) / ONNX, Path(path) / ONNX_LOOK, weights_sha256=identify(path).sha256)

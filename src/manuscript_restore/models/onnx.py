@@ -1,0 +1,163 @@
+"""Networks as ONNX graphs, for engines that need no PyTorch: two files, checked against the network itself.
+
+The graph of the network takes ``tiles`` (B, 3, h, w) float32 in [0, 1], h and w multiples of ``multiple`` (in the
+file's metadata), and gives ``restored`` (B, 3, h, w). With maps it takes ``looked`` (B, 1) too and gives
+(B, 5, h, w): colours, damage, ink. A second graph gives ``looked`` of ``tiles`` with sides of at least
+``min_side``: it is asked of a few tiles of a page only, and a graph always computes all its outputs.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from manuscript_restore.errors import UserError
+from manuscript_restore.models.network import RestorationNetwork
+from manuscript_restore.models.soundness import MIN_SIDE
+
+TOLERANCE = 1 / 255
+"""Largest difference from the network; usually it is some 1e-5."""
+OPSET = 20
+SIDES = (48, 4096)
+"""Of tiles, pixels, within which the exporter proves that the graph fits all. (Engines take others as well.)"""
+LEAST = 1024
+"""Numbers that a tensor of weights has at least for being stored in 16 bits."""
+
+
+def to_onnx(network: RestorationNetwork, *, weights_sha256: str) -> tuple[bytes, bytes | None]:
+    """The graphs of a network and of its look (None: of a network without maps), as the contents of files.
+
+    Weights that float16 holds to the bit, as those of a released model, are stored so and cast when loaded.
+
+    Args:
+        network: On the CPU, in eval mode.
+        weights_sha256: Of the file of its weights; goes into the metadata, so that other weights are noticed.
+
+    Raises:
+        UserError: It cannot be exported, or an engine computes something else; or a package is missing.
+    """
+    try:
+        import onnxscript  # noqa: F401  # what torch.onnx exports with
+    except ImportError as error:
+        raise UserError("writing ONNX files needs more: pip install 'manuscript-restore[export]'") from error
+    kind, without = f"the network {type(network).__name__}", "export it without (--no-onnx)"
+    multiple = network.multiple
+    metadata = {"multiple": str(multiple), "min_side": str(MIN_SIDE), "weights_sha256": weights_sha256}
+    # Neither side means anything, nor equals the other: what holds for them by chance would be taken for a rule.
+    trial = torch.rand(2, 3, *(-(-side // multiple) * multiple for side in (270, 300)))
+    try:
+        model = _export(_Tiles(network), trial, multiple=multiple, metadata=metadata)
+        look = _export(_Look(network), trial, multiple=1, metadata=metadata) if network.has_maps else None
+        difference = _compare(network, model, look)
+    except Exception as error:  # of many kinds, with a page of text
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise UserError(f"{kind} cannot be exported to ONNX ({reason}); {without}") from error
+    if not difference < TOLERANCE:
+        raise UserError(f"{kind} as ONNX differs from itself by {difference:.2g} (limit 1/255); {without}")
+    return model, look
+
+
+class _Tiles(nn.Module):
+    """What the graph of the network computes."""
+
+    def __init__(self, network: RestorationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tiles: Tensor, looked: Tensor | None = None) -> Tensor:
+        image, damage, ink = self.network.predict(tiles, looked)
+        return image if damage is None or ink is None else torch.cat([image, damage, ink], dim=1)
+
+
+class _Look(_Tiles):
+    """What the graph of the look computes."""
+
+    def forward(self, tiles: Tensor, looked: Tensor | None = None) -> Tensor:
+        return self.network.look(tiles)
+
+
+def _export(module: _Tiles, trial: Tensor, *, multiple: int, metadata: dict[str, str]) -> bytes:
+    least, most = SIDES
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    height, width = (torch.export.Dim(n, min=-(-least // multiple), max=most // multiple) for n in ("h", "w"))
+    shapes: dict[str, Any] = {"tiles": {0: batch, 2: multiple * height, 3: multiple * width}}
+    inputs = [trial]
+    is_look = isinstance(module, _Look)
+    if module.network.has_maps and not is_look:
+        shapes["looked"] = {0: batch}
+        inputs.append(torch.zeros(len(trial), 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # In two steps: asked to do both, the exporter may settle for a graph of the trial's size alone.
+        graph = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=shapes, strict=False)
+        program = torch.onnx.export(
+            graph, dynamo=True, opset_version=OPSET, input_names=list(shapes),
+            output_names=["looked" if is_look else "restored"], verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto = program.model_proto
+    for node in proto.graph.node:  # where in PyTorch's source it comes from, folders and all
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    _halve(proto)
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _halve(proto: Any) -> None:
+    """Store in float16 what it holds to the bit; the cast to float32 is an operation that engines fold away."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in proto.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if values.size < LEAST or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def _compare(network: RestorationNetwork, model: bytes, look: bytes | None) -> float:
+    """Largest difference of ONNX Runtime from the network, on noise, a page and a flat tile, of two sizes."""
+    import onnxruntime
+
+    def session(content: bytes) -> Any:
+        return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    run_model, run_look = session(model), look and session(look)
+    generator = torch.Generator().manual_seed(0)
+    side, longer = (-(-length // network.multiple) * network.multiple for length in (128, 256))
+    noise = torch.rand(3, 3, longer, side, generator=generator)
+    differences = []
+    for tiles in (noise, _page(longer), torch.full((1, 3, side, side), 0.5)):
+        feeds = {"tiles": tiles.numpy()}
+        with torch.inference_mode():
+            looked = network.look(tiles) if run_look else None
+            expected = _Tiles(network)(tiles, looked).numpy()
+        if run_look and looked is not None:
+            feeds["looked"] = run_look.run(None, {"tiles": tiles.numpy()})[0]
+            differences.append(np.abs(feeds["looked"] - looked.numpy()).max())
+        differences.append(np.abs(run_model.run(None, feeds)[0] - expected).max())
+    return float(np.max(differences))  # no number if one is none
+
+
+def _page(side: int) -> Tensor:
+    """(1, 3, side, side): yellow paper with a shadow, dark strokes in lines, grain."""
+    generator = torch.Generator().manual_seed(0)
+    along = torch.arange(side)
+    stroke = ((along[:, None] % 24) < 10) & ((along[None] * 7 // 5 + along[:, None] // 3) % 9 < 3)
+    shade = torch.linspace(1, 0.6, side)
+    paper = torch.tensor([0.9, 0.82, 0.65])[:, None, None] * shade
+    page = paper * (1 - 0.7 * stroke) + 0.02 * torch.randn(3, side, side, generator=generator)
+    return page.clamp(0, 1)[None]

@@ -1,0 +1,249 @@
+"""Networks as ONNX files, and the engine that runs them: the same as PyTorch, for any size and kind of network."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from manuscript_restore import cli
+from manuscript_restore.checkpoint import (
+    ONNX,
+    ONNX_LOOK,
+    WEIGHTS,
+    export,
+    find_released,
+    identify,
+    load_model,
+    write_onnx,
+)
+from manuscript_restore.errors import UserError
+from manuscript_restore.images import write
+from manuscript_restore.inference import Restorer, TorchBackend
+from manuscript_restore.inference.engines import open_backend
+from manuscript_restore.inference.onnx_engine import OnnxBackend, _num_threads
+from manuscript_restore.models import build_model
+from manuscript_restore.models.onnx import to_onnx
+from manuscript_restore.synthesis import generate_page
+
+SHAPES = [(1, 64, 64), (3, 64, 48), (2, 70, 41), (1, 1, 5), (1, 17, 200)]
+"""(tiles, height, width): also such as are no multiples of the patch, and smaller than one."""
+MAPS = {
+    "encoder": "test_vit", "image_size": 64, "colour_head": True,
+    "decoder": {"name": "progressive", "maps": True},
+}  # fmt: skip
+PLAIN = {"name": "unet", "widths": [8, 16]}
+
+
+def save(options: dict, path: Path) -> Path:
+    """A checkpoint of a random network in which every layer does something."""
+    torch.manual_seed(0)
+    model = build_model(options)
+    for values in model.parameters():
+        if not values.any():  # layers that begin as the identity
+            torch.nn.init.normal_(values, std=0.02)
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"model": options}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of exported networks, with and without maps."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, options in (("maps", MAPS), ("plain", PLAIN)):
+        export(save(options, folder / f"{name}.ckpt"), folder / name, name=name)
+    return {name: folder / name for name in ("maps", "plain")}
+
+
+def tiles(number: int, height: int, width: int) -> Tensor:
+    """Of a generated page, half of them with grain."""
+    whole = generate_page(7, 0, height=max(32, height), width=max(32, width * number))
+    page = torch.from_numpy(whole[:height, : width * number]).permute(2, 0, 1).float() / 255
+    grain = torch.randn(page.shape, generator=torch.Generator().manual_seed(0))
+    page[..., page.shape[-1] // 2 :] += 0.1 * grain[..., page.shape[-1] // 2 :]
+    return torch.stack(page.clamp(0, 1).chunk(number, dim=2))
+
+
+def assert_same(found: Tensor, expected: Tensor, limit: float = 1 / 255) -> None:
+    assert found.shape == expected.shape
+    assert found.isfinite().all()
+    assert (found - expected).abs().max() < limit
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["maps", "plain"])
+def test_both_engines_say_the_same(models: dict[str, Path], name: str, shape: tuple[int, int, int]) -> None:
+    onnx, reference = (open_backend(models[name], engine=engine, device="cpu") for engine in ("onnx", "torch"))
+    seen = tiles(*shape)
+    assert onnx.has_maps == reference.has_maps == (name == "maps")
+    assert_same(onnx(seen), reference(seen), 1e-4)
+    if name == "maps":
+        assert_same(onnx.look(seen), reference.look(seen), 1e-4)
+        for said in (-3.0, 0.0, 30.0):
+            looked = torch.tensor([[said]])
+            assert_same(onnx(seen, looked), reference(seen, looked), 1e-4)
+
+
+def test_what_is_sound_stays_to_the_bit(models: dict[str, Path]) -> None:
+    onnx, seen = open_backend(models["maps"], engine="onnx"), tiles(2, 64, 64)
+    restored = onnx(seen, torch.tensor([[-1000.0]]))
+    assert restored[:, 3].max() == 0
+    assert torch.equal(restored[:, :3], seen)
+    assert not torch.equal(onnx(seen, torch.tensor([[1000.0]]))[:, :3], seen)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "vit", "encoder": "test_vit", "image_size": 64, "decoder": {"name": "reference"}},
+        {"name": "nafnet", "width": 8, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
+        {"name": "restormer", "width": 8, "num_blocks": [1, 1], "num_heads": [1, 2]},
+    ],
+    ids=lambda options: options["name"],
+)
+@pytest.mark.slow
+def test_peers_are_exported_too(options: dict, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    export(save(options, tmp_path / "best.ckpt"), folder, name="peer")
+    seen = tiles(2, 70, 41)
+    onnx, reference = (open_backend(folder, engine=engine, device="cpu") for engine in ("onnx", "torch"))
+    assert_same(onnx(seen), reference(seen), 1e-4)
+
+
+@pytest.mark.slow
+def test_other_encoders_are_exported_or_refused_in_one_line() -> None:
+    encoder = "eva02_tiny_patch14_224"  # rotary positions, patches of 14
+    model = build_model({"encoder": encoder, "image_size": 224, "decoder": {"name": "reference"}}).eval()
+    refused = None
+    try:
+        content, _ = to_onnx(model, weights_sha256="")
+    except UserError as error:
+        refused = str(error)
+    if refused is None:
+        assert len(content) > 1e6
+    else:
+        assert "cannot be exported to ONNX" in refused
+        assert len(refused.splitlines()) == 1
+
+
+def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -> None:
+    def engine(path: Path, **options: object) -> str:
+        return Restorer.from_checkpoint(path, device="cpu", **options).backend.description.split()[0]
+
+    without = tmp_path / "without"
+    shutil.copytree(models["plain"], without, ignore=shutil.ignore_patterns("*.onnx"))
+    assert engine(models["plain"]) == engine(models["plain"], engine="onnx") == "onnxruntime"
+    assert engine(models["plain"], engine="torch") == engine(models["plain"], compile=True) == "torch"
+    assert engine(without) == engine(models["plain"].with_suffix(".ckpt")) == "torch"
+    with pytest.raises(UserError, match=r"model\.onnx: no such file; write it with `manuscript-restore onnx "):
+        engine(without, engine="onnx")
+    write_onnx(without)
+    assert engine(without) == "onnxruntime"
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_the_record_names_the_engine(models: dict[str, Path], tmp_path: Path, engine: str) -> None:
+    write(generate_page(1, 0, height=90, width=120), tmp_path / "page.png")
+    options = ["-o", tmp_path / "out", "-m", models["maps"], "--engine", engine, "--device", "cpu", "--sidecar"]
+    done = CliRunner().invoke(cli.app, ["restore", str(tmp_path / "page.png"), *map(str, options)])
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "out" / "page.png.json").read_text())
+    assert record["backend"].startswith({"onnx": "onnxruntime ", "torch": "torch "}[engine])
+
+
+@pytest.mark.parametrize(("model", "message"), [("nonesuch", "none of that name"), ("page.txt", "not the folder")])
+def test_the_command_names_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.txt").write_text("hello")
+    done = CliRunner().invoke(cli.app, ["onnx", model])
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "tensorflow"}, "engine=tensorflow: must be one of auto, onnx, torch"),
+        ({"engine": "onnx", "device": "cuda"}, "engine=onnx with device=cuda"),
+        ({"engine": "onnx", "precision": "bf16"}, "engine=onnx with precision=bf16"),
+        ({"engine": "onnx", "compile": True}, "engine=onnx with compile=True"),
+    ],
+)
+def test_engines_name_mistakes(models: dict[str, Path], options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_backend(models["plain"], **options)
+
+
+def test_a_checkpoint_has_no_onnx(models: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="is a training checkpoint"):
+        open_backend(models["plain"].with_suffix(".ckpt"), engine="onnx")
+
+
+def test_bad_files_are_named(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models["maps"], folder)
+    whole = (folder / ONNX).read_bytes()
+    for content in (b"", b"hello", whole[:1000], whole[: len(whole) // 2]):
+        (folder / ONNX).write_bytes(content)
+        with pytest.raises(UserError, match=r"model\.onnx: damaged"):
+            open_backend(folder)
+    (folder / ONNX).write_bytes(whole)
+    (folder / ONNX_LOOK).unlink()
+    with pytest.raises(UserError, match=r"look\.onnx: no such file"):
+        open_backend(folder)
+    shutil.copy(models["plain"] / ONNX, folder / ONNX)
+    with pytest.raises(UserError, match=r"model\.onnx: of other weights"):
+        open_backend(folder)
+
+
+def test_weights_are_stored_in_16_bits(models: dict[str, Path]) -> None:
+    weights, onnx = (models["maps"] / file for file in (WEIGHTS, ONNX))
+    assert onnx.stat().st_size < 1.1 * weights.stat().st_size
+    assert b"/manuscript_restore/" not in onnx.read_bytes(), "holds where the source lay"
+
+
+def test_a_graph_that_differs_is_not_written(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(models["plain"])
+    look = model.restore
+    # What exporting sees is not what runs afterwards.
+    monkeypatch.setattr(model, "restore", lambda page: look(page) + 0.1 * (not torch.compiler.is_exporting()))
+    with pytest.raises(UserError, match=r"differs from itself by 0\.1 \(limit 1/255\)"):
+        to_onnx(model, weights_sha256="")
+
+
+def test_several_threads_may_ask_at_once(models: dict[str, Path]) -> None:
+    onnx = open_backend(models["maps"], engine="onnx")
+    batches = [tiles(2, 64, 48).roll(i, dims=3) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(onnx, batches))
+    assert all(torch.equal(found, onnx(batch)) for found, batch in zip(at_once, batches, strict=True))
+
+
+@pytest.mark.parametrize(("said", "number"), [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5)])
+def test_as_many_threads_as_openmp_has(monkeypatch: pytest.MonkeyPatch, said: str, number: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)), raising=False)
+    assert _num_threads() == number
+
+
+@pytest.mark.skipif(
+    not (find_released("default") / ONNX).is_file(), reason="the model in the box has no ONNX file"
+)
+def test_the_model_in_the_box_is_the_same_in_both() -> None:
+    folder = find_released("default")
+    assert (folder / ONNX).stat().st_size <= 16 * 2**20
+    onnx = OnnxBackend(folder / ONNX, folder / ONNX_LOOK, weights_sha256=identify(folder).sha256)
+    reference = TorchBackend(load_model(folder), device="cpu")
+    seen = tiles(2, 256, 256)
+    assert_same(onnx(seen), reference(seen))
+    looked = reference.look(seen).mean(dim=0, keepdim=True)
+    assert_same(onnx(seen, looked), reference(seen, looked))
+    sound = onnx(seen, looked)[:, 3:4] == 0
+    assert torch.equal(onnx(seen, looked)[:, :3] * sound, seen * sound)
