@@ -15,6 +15,8 @@ from manuscript_restore.checkpoint import export, identify, load_model
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference import Restorer, Settings, TorchBackend
 from manuscript_restore.inference.evidence import Band, BlockMeans, Evidence, Scores
+from manuscript_restore.inference.restorer import DOUBT
+from manuscript_restore.inference.tone import SAMPLES, sample_starts
 from manuscript_restore.models import build_model
 
 
@@ -278,11 +280,24 @@ def test_a_sound_page_is_left_as_it_is() -> None:
     spotted[:, 60:100, 130:170] = 0.9  # where no sample is taken
     result = restorer(of_bright_pixels, has_maps=True).restore_with_evidence(spotted)
     assert result.damage is not None
-    assert (result.damage[70:90, 140:160] == 1).all()
+    assert (result.damage[70:90, 140:160] > 0.9).all()
     assert torch.equal(result.image[:, 200:], original[:, 200:])
     small = 0.4 * page(3, 60, 60)
     small[:, :2, :30] = 0.6
     assert torch.equal(restorer(of_bright_pixels, has_maps=True).restore(small), small)
+
+
+@pytest.mark.parametrize(("bright", "doubt"), [(0.2, True), (0.05, False)])
+def test_doubtful_places_follow_their_page(bright: float, doubt: bool) -> None:
+    """The whole page is looked at as more surely damaged where a good part of it is damaged, and only there."""
+    original = torch.full((3, 400, 400), 0.3)
+    original[..., : round(400 * bright)] = 0.9
+    inverter = restorer(of_bright_pixels, has_maps=True)
+    inverter.restore(original)
+    looks = [original[..., left : left + 64].mean() for left in sample_starts(400, tile=64, count=SAMPLES[1])]
+    assert inverter.backend.looked.item() == pytest.approx(
+        float(torch.stack(looks).mean()) + doubt * DOUBT, abs=1e-5
+    )
 
 
 def test_the_change_map_is_scikit_images() -> None:

@@ -27,6 +27,11 @@ SOUND_PAGE = 0.05
 """Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
 SOUND_TILE = 2 * SOUND_PAGE
 """… but for tiles with more damage than this."""
+DAMAGED_PAGE = 0.15
+"""Mean of the damage map in a first look from which on a page counts as damaged …"""
+DOUBT = 1.0
+"""… and is taken to be so where that is doubtful, by so much of a logit: what ails a page ails it everywhere, and
+a restoration that comes and goes shows as blotches. (Hysteresis, as in Canny 1986.)"""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
 
 
@@ -252,6 +257,8 @@ class Restorer:
         of_tiles = damage.mean(dim=(1, 2, 3))
         if of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
             return Survey(looked, spared=SOUND_PAGE if one_tile else SOUND_TILE)
+        if looked is not None and of_tiles.mean() >= DAMAGED_PAGE:
+            looked = looked + DOUBT
         restored = seen[:, :3]
         tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
         if tone and settings.like:
