@@ -137,7 +137,9 @@ class Restorer:
 
         Args:
             path: Of the checkpoint or the folder.
-            device, precision, compile: As `TorchBackend`.
+            device: As `TorchBackend`.
+            precision: As `TorchBackend`.
+            compile: As `TorchBackend`.
             engine: ``onnx``, ``torch``, or ``auto``: ONNX Runtime on a CPU, where the folder has its file.
             settings: What is done to every page.
 
