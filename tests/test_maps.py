@@ -10,7 +10,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.metrics.binary import binary_scores
 from manuscript_restore.models import build_model
 from manuscript_restore.models.decoders import Maps
-from manuscript_restore.models.network import SOUND
+from manuscript_restore.models.network import DAMAGED, SOUND
 from manuscript_restore.synthesis import generate_page
 
 VIT = {"encoder": "vit_tiny_patch16_224", "image_size": 64, "colour_head": True}
@@ -41,7 +41,7 @@ def test_the_restoration_counts_as_much_as_the_damage_is_likely():
     with torch.no_grad():
         set_damage(model, 5.0)
         whole = model.predict(pages)
-        set_damage(model, 0.0)
+        set_damage(model, float(torch.tensor((SOUND + DAMAGED) / 2).logit()))
         half = model.predict(pages)
     assert whole.damage.min() == 1
     torch.testing.assert_close(whole.image, pages + 0.3)
