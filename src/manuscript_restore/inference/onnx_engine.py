@@ -1,4 +1,4 @@
-"""ONNX Runtime as the engine: on a CPU faster than PyTorch, and there in a fraction of its time."""
+"""ONNX Runtime as the engine on CPUs."""
 
 import os
 import threading
