@@ -14,8 +14,8 @@ from manuscript_restore.images import to_float, to_uint8
 class DamagedBatch:
     """Stacks training items and damages them, in the process that read them: one core for each process.
 
-    Damage is hundreds of small steps for each page. A GPU spends longer on starting them than a few cores on
-    doing them, and meanwhile it could train.
+    Damage is hundreds of small steps for each page: on a GPU as many launches, while it could train and the cores
+    have nothing to do.
 
     Args:
         degradation: ``degradation(clean, seed=int) -> degraded``, both (B, 3, S, S) in [0, 1].
