@@ -1,5 +1,7 @@
 """Compare recipes at equal training time: same seconds, same damaged crops, same validation pairs, same seed.
 
+Seconds are the processor's, a thread: what runs beside it does not count.
+
     python -m benchmarks ablate --pages FOLDER --seconds 90 [--weights default] [--set optimizer.lr=4e-4] [NAME …]
 
 FOLDER holds clean pages in ``train`` and ``val``. Every variant (or those named) changes one thing of
@@ -37,6 +39,7 @@ from manuscript_restore.config import build, compose, plain
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.images import quantize, to_uint8
+from manuscript_restore.images.colour import to_lab
 from manuscript_restore.metrics.pictures import psnr, psnr_after_colour_fit, ssim
 from manuscript_restore.models import RestorationNetwork, build_model
 from manuscript_restore.training.losses import CombinedLoss
@@ -281,8 +284,8 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
     )
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.98))  # type: ignore[no-untyped-call]
     drawn = torch.Generator().manual_seed(options.seed)
-    start, steps = time.perf_counter(), 0
-    while (progress := (time.perf_counter() - start) / options.seconds) < 1:
+    start, steps, budget = time.process_time(), 0, options.seconds * options.threads
+    while (progress := (time.process_time() - start) / budget) < 1:
         rate = config.optimizer.lr * min(steps / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -308,17 +311,34 @@ def run(variant: Variant, options: argparse.Namespace, validation: dict[str, Pai
 
 @torch.no_grad()
 def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
-    """Mean scores of the restored and of the degraded (``input …``) pages."""
+    """Mean scores of the restored and of the degraded (``input …``) pages.
+
+    ``sound``: PSNR of undamaged pages through the network; ``red``: how much of its chroma red ink keeps.
+    """
     model.eval()
     scores: dict[str, list[Tensor]] = {}
+    chroma: dict[str, list[Tensor]] = {}
     for part in torch.split(torch.arange(len(pairs["clean"])), 4):
         clean, degraded = (pairs[kind][part].float() / 255 for kind in ("clean", "degraded"))
-        for name, pictures in (("", quantize(model(degraded).float())), ("input ", degraded)):
+        restored = quantize(model(degraded).float())
+        for name, pictures in (("", restored), ("input ", degraded)):
             scores.setdefault(name + "psnr", []).append(psnr(pictures, clean))
             scores.setdefault(name + "fit", []).append(psnr_after_colour_fit(pictures, clean))
             scores.setdefault(name + "ssim", []).append(ssim(pictures, clean))
         scores.setdefault("sound", []).append(psnr(quantize(model(clean).float()), clean))
-    return {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
+        red = reds(clean)
+        for name, pictures in (("kept", restored), ("wanted", clean)):
+            _, a, b = to_lab(pictures).unbind(dim=1)
+            chroma.setdefault(name, []).append(torch.hypot(a, b)[red])
+    means = {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
+    kept, wanted = (torch.cat(values).sum() for values in chroma.values())
+    return {**means, "red": float(kept / wanted)}
+
+
+def reds(pages: Tensor) -> Tensor:
+    """Where (B, 3, H, W) is red ink: (B, H, W)."""
+    lightness, a, b = to_lab(pages).unbind(dim=1)
+    return (a > 20) & (torch.hypot(a, b) > 35) & (lightness < 70)
 
 
 def silence(model: RestorationNetwork, part: str) -> None:
