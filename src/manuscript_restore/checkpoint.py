@@ -6,7 +6,6 @@ Neither can run code: checkpoints are read with ``weights_only=True``, safetenso
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,9 @@ from safetensors.torch import load_file, save
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.models import RestorationNetwork, build_model
+from manuscript_restore.released import CONFIG, ONNX, ONNX_LOOK, WEIGHTS, find_model, identify, read_config
 
 PREFIX = "model."
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-ONNX, ONNX_LOOK = "model.onnx", "look.onnx"
-RELEASED = Path(__file__).parent / "weights"
-"""A folder for each model that comes with the package."""
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which network it was: its name, and the SHA-256 of the file of its weights."""
-
-    name: str
-    sha256: str
 
 
 def load_model(path: str | Path) -> RestorationNetwork:
@@ -133,31 +121,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             unfinished.write_bytes(content)
 
 
-def find_released(name: str) -> Path:
-    """The folder of a model that comes with the package.
-
-    Raises:
-        UserError: There is none of that name.
-    """
-    folder = RELEASED / name
-    if not (folder / CONFIG).is_file():
-        known = ", ".join(sorted(path.parent.name for path in RELEASED.glob(f"*/{CONFIG}")))
-        raise UserError(
-            f"model {name}: no such file, and none of that name comes with this package "
-            f"(there is {known or 'none yet'}); give the path of a training checkpoint or of an exported model"
-        )
-    return folder
-
-
-def find_model(model: str) -> Path:
-    """The path as it is if there is something, else the folder of the model of that name in the package.
-
-    Raises:
-        UserError: Neither is there.
-    """
-    return Path(model) if Path(model).exists() else find_released(model)
-
-
 def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
     """Give a network the weights of a checkpoint or a released model of the same shape, for views of its own size.
 
@@ -191,17 +154,6 @@ def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
     network.load_state_dict(weights)
 
 
-def identify(path: str | Path) -> ModelIdentity:
-    """Name and hash of a training checkpoint or a released model."""
-    path = Path(path)
-    if path.is_dir():
-        name, file = str(_read_config(path)["name"]), path / WEIGHTS
-    else:
-        name, file = path.name, path
-    with file.open("rb") as content:
-        return ModelIdentity(name, hashlib.file_digest(content, "sha256").hexdigest())
-
-
 def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
     """Refuse to resume a model from the checkpoint of another.
 
@@ -219,16 +171,8 @@ def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
         )
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return {"name": str(config["name"]), "model": dict(config["model"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"model {folder}: {CONFIG} is missing or damaged; export the model again") from error
-
-
 def _read_released(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    config = _read_config(folder)
+    config = read_config(folder)
     try:
         return config["model"], load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:

@@ -66,9 +66,10 @@ def onnx(
 ) -> None:
     """Write the ONNX files of an exported model beside its weights, and check them."""
     from manuscript_restore import checkpoint as models
+    from manuscript_restore.released import find_model
 
     try:
-        models.write_onnx(models.find_model(model))
+        models.write_onnx(find_model(model))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -87,11 +87,11 @@ def restore(
             "comparison": comparison,
         }
         # Here, so that --help does not wait for PyTorch.
-        from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
         from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
+        from manuscript_restore.released import find_model
 
         look = Look.of(like) if like else None
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from manuscript_restore.archive import Document, Page, open_document, write_pages
 from manuscript_restore.archive.bilevel import BilevelTiff
@@ -213,15 +211,16 @@ class Job:
         page = document.pages[number]
         scale = np.iinfo(page.dtype).max
 
-        def read(top: int, bottom: int) -> Tensor:
-            rows = torch.from_numpy(np.ascontiguousarray(page.rows(top, bottom).transpose(2, 0, 1)))
-            return rows.to(torch.float32) / scale
+        def read(top: int, bottom: int) -> NDArray[np.float32]:
+            rows = page.rows(top, bottom).transpose(2, 0, 1).astype(np.float32, order="C")
+            rows /= scale
+            return rows
 
         for band in self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation):
             if self._stop.is_set():
                 raise _StoppedError
             evidence.add(band)  # before the rows go: a writer that has them all asks for no more
-            written = (band.restored * scale).round_().to(torch.uint16).numpy().astype(page.dtype)
+            written = np.rint(band.restored * scale).astype(page.dtype)
             done = (band.top + band.restored.shape[1]) / page.height
             if self._on_progress:
                 self._on_progress(task, (number + done) / len(document.pages))
