@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,22 @@ import typer
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Restore damaged manuscript pages.")
 TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"manuscript-restore {version('manuscript-restore')}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Restore damaged manuscript pages."""
 
 

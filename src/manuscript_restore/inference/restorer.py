@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import as_floats, to_rgb
@@ -374,6 +372,7 @@ def _is_tensor(picture: Any) -> "TypeGuard[Tensor]":
 
 
 def _to_tensor(array: Floats) -> "Tensor":
+    import torch  # there already: whoever gives a tensor has it
 
     return torch.from_numpy(array)
 
