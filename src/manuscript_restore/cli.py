@@ -11,7 +11,9 @@ import typer
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Restore damaged manuscript pages.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Restore damaged manuscript pages."
+)
 TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -62,6 +64,7 @@ def export(
     onnx: Annotated[bool, typer.Option(help="Write the ONNX files too, which a CPU restores faster with.")] = True,
 ) -> None:
     """Turn a training checkpoint into a model you can share: numbers and settings, no code."""
+    import manuscript_restore.requires_train  # noqa: F401
     from manuscript_restore import checkpoint as models
 
     try:
@@ -76,6 +79,7 @@ def onnx(
     model: Annotated[str, typer.Argument(help="Folder of an exported model, or name of one in the package.")],
 ) -> None:
     """Write the ONNX files of an exported model beside its weights, and check them."""
+    import manuscript_restore.requires_train  # noqa: F401
     from manuscript_restore import checkpoint as models
     from manuscript_restore.released import find_model
 
