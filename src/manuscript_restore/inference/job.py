@@ -21,7 +21,7 @@ from manuscript_restore.archive import Document, Page, open_document, write_page
 from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.inference.evidence import Evidence
+from manuscript_restore.inference.evidence import Band, Evidence
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
 from manuscript_restore.inference.restorer import Restorer
@@ -216,7 +216,8 @@ class Job:
             rows /= scale
             return rows
 
-        for band in self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation):
+        bands = self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation)
+        for band in _ahead(bands):
             if self._stop.is_set():
                 raise _StoppedError
             evidence.add(band)  # before the rows go: a writer that has them all asks for no more
@@ -271,6 +272,15 @@ class Job:
             # Names that are not UTF-8 are escaped, as JSON allows.
             text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
             sidecar.write_text(text, "utf-8", "backslashreplace")
+
+
+def _ahead(bands: Iterator[Band]) -> Iterator[Band]:
+    """The same, each made while the one before is written."""
+    with ThreadPoolExecutor(1, thread_name_prefix="bands") as pool:
+        coming = pool.submit(next, bands, None)
+        while band := coming.result():
+            coming = pool.submit(next, bands, None)
+            yield band
 
 
 @contextlib.contextmanager

@@ -45,16 +45,20 @@ def fit_tone(original: Floats, restored: Floats, damage: Floats) -> Tone | None:
     Returns:
         None if there is no damage.
     """
-    w = (damage * (damage > SURE)).ravel().astype(np.float64)
+    sure = damage[:, 0] > SURE
+    w = damage[:, 0][sure].astype(np.float64)
     if (total := w.sum()) == 0:
         return None
-    x, y = (tiles.swapaxes(0, 1).reshape(3, -1).astype(np.float64) for tiles in (original, restored))  # (3, n)
-    mean_x, mean_y = (x @ w / total, y @ w / total)
-    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
     weak = 1e-6 * total  # draws the gain of pages of a single colour to 1
-    gain = ((dx * dy) @ w + weak) / ((dx * dx) @ w + weak)
-    offset = mean_y - gain * mean_x
-    return Tone(gain.astype(np.float32)[:, None, None], offset.astype(np.float32)[:, None, None])
+    lines = np.empty((2, 3, 1, 1), np.float32)
+    for channel in range(3):  # one at a time: they are large
+        x, y = (tiles[:, channel][sure].astype(np.float64) for tiles in (original, restored))
+        mean_x, mean_y = x @ w / total, y @ w / total
+        x -= mean_x
+        y -= mean_y
+        gain = ((x * y) @ w + weak) / ((x * x) @ w + weak)
+        lines[:, channel, 0, 0] = gain, mean_y - gain * mean_x
+    return Tone(*lines)
 
 
 def follow(tone: Tone, restored: Floats, original: Floats, damage: Floats) -> Floats:
