@@ -9,6 +9,7 @@ import typer
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
+from manuscript_restore.watch import watch
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
 TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -38,6 +39,7 @@ def generate(context: typer.Context) -> None:
 
 
 app.command()(restore)
+app.command()(watch)
 
 
 @app.command()
