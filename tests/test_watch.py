@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -539,6 +542,18 @@ def test_it_stops_in_the_middle_of_a_page(
     assert "stopped; what was in work is done at the next start" in printed
     assert "Traceback" not in printed
     assert not list(out.rglob("*.partial"))
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd")
+def test_the_unit_in_the_docs(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs/how-to/watch.md"
+    (unit,) = re.findall(r"```ini\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (command,) = re.findall(r"^ExecStart=(\S+) (.*)", unit, re.MULTILINE)
+    assert CliRunner().invoke(app, [*command[1].split(), "--help"]).exit_code == 0
+    path = tmp_path / "manuscript-restore.service"
+    path.write_text(unit.replace(command[0], sys.executable))
+    checked = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert (checked.returncode, [line for line in checked.stderr.splitlines() if path.name in line]) == (0, [])
 
 
 @pytest.mark.slow
