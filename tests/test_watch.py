@@ -22,9 +22,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from manuscript_restore.cli import app
-from manuscript_restore.inference import Restorer, watching
+from manuscript_restore.inference import Restorer, watched, watching
 from manuscript_restore.inference.job import Job, Outcome, Output, alone_in
 from manuscript_restore.inference.journal import NAME, Entry, Journal
+from manuscript_restore.inference.watched import WatchedFolder
 from manuscript_restore.inference.watching import Watcher
 
 from . import stand_in
@@ -108,7 +109,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(watching, "time", clock)
+    for module in (watched, watching):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -122,11 +124,12 @@ def watcher(scans: Path, out: Path, said: list[tuple[str, ...]]) -> Callable[...
     """Call ``watcher()`` for one that lets files settle for 3 seconds; what it tells is in ``said``."""
     out.mkdir()
 
-    def make() -> Watcher:
+    def make(settle: float = 3) -> Watcher:
         def tell(page: str, status: str, _: float, reason: str) -> None:
             said.append((page, status, reason))
 
-        return Watcher(scans, out, Output(), tell=tell, warn=lambda text: said.append(("", "warning", text)))
+        folder = WatchedFolder(scans, out, settle, lambda text: said.append(("", "warning", text)))
+        return Watcher(folder, out, Output(), tell=tell)
 
     return make
 
@@ -381,13 +384,55 @@ def test_killed_between_the_result_and_the_journal(
     service = watcher()
     restore_all(service, clock)
     save(scans / "1.png", 8)
-    settled(service, clock)
-    (task,) = service.look()
+    batches = watcher(settle=0).batches(once=True)
+    (task,) = next(batches)
     time.sleep(0.02)  # longer than the kernel's clock ticks
     Job(Restorer(stand_in.Darker()), Output(overwrite=True)).restore(task)
     assert settled(watcher(), clock) == []
     assert said[3:] == [("1.png", "skipped", "there already")]
     assert is_restored(scans / "1.png", out / "1.png")
+    batches.close()
+
+
+def test_replaced_while_it_was_restored_and_killed_then(
+    scans: Path, out: Path, watcher: Callable[..., Watcher], clock: Clock
+) -> None:
+    """The result is younger than the new page, and of the old one."""
+    batches = watcher(settle=0).batches(once=True)
+    task, *_ = next(batches)
+    restored = Job(Restorer(stand_in.Darker()), Output(overwrite=True)).restore(task)
+    save(scans / "1.png", 8)
+    time.sleep(0.02)  # longer than the kernel's clock ticks
+    os.utime(out / "1.png")
+    assert restored.status == "restored"
+    assert "1.png" in settled(watcher(), clock)
+    batches.close()
+
+
+def test_what_was_in_work_at_a_kill_comes_last_and_alone(
+    scans: Path, watcher: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "BATCH", 2)
+
+    def batches() -> list[list[str]]:
+        found, service = [], watcher(settle=0)
+        for tasks in service.batches(once=True):
+            found.append([task.source.name for task in tasks])
+            for task in tasks:
+                service.note(Outcome(task, "failed", "no matter"))
+        return found
+
+    killed = watcher(settle=0).batches(once=True)
+    assert [task.source.name for task in next(killed)] == ["1.png", "2.png"]
+    save(scans / "3.png", 3)
+    assert batches() == [["3.png", "10.png"], ["1.png"], ["2.png"]]
+
+    save(scans / "1.png", 4)
+    save(scans / "3.png", 4)
+    stopped = watcher(settle=0).batches(once=True)
+    assert len(next(stopped)) == 2
+    stopped.close()
+    assert batches() == [["1.png", "3.png"]]  # told to stop: none of them is to blame
 
 
 def test_a_flagged_page_beside_the_one_it_replaces(
@@ -410,10 +455,11 @@ def test_without_events_the_folder_is_looked_at_all_the_same(
         raise OSError("OS file watch limit reached")
 
     monkeypatch.setattr(watchfiles, "watch", refuse)
-    monkeypatch.setattr(watching, "TICK", 0.01)
+    monkeypatch.setattr(watched, "TICK", 0.01)
     out.mkdir()
     warnings: list[str] = []
-    service = Watcher(scans, out, Output(), settle=0, rescan=0.05, tell=lambda *_: None, warn=warnings.append)
+    folder = WatchedFolder(scans, out, 0, warnings.append)
+    service = Watcher(folder, out, Output(), rescan=0.05, tell=lambda *_: None)
     seen = []
     for tasks in service.batches():
         for task in tasks:
@@ -423,7 +469,8 @@ def test_without_events_the_folder_is_looked_at_all_the_same(
             break
         save(scans / "new.png", 4)
     assert seen == ["1.png", "2.png", "10.png", "new.png"]
-    assert warnings == [f"{scans}: no events there (OS file watch limit reached); it is looked at every 0.05 s"]
+    (warning,) = warnings
+    assert warning.startswith(f"{scans}: the system tells of no changes there (OS file watch limit reached)")
 
 
 @pytest.mark.parametrize("tail", [b'{"page": "leaves/2.png", "size": 10', b"\0" * 40, b'{"page": 3}\n[]\n7\n{}\n'])

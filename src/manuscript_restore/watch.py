@@ -67,9 +67,10 @@ def watch(
             from manuscript_restore.inference import Restorer, Settings
             from manuscript_restore.inference.job import Job, Output, alone_in
             from manuscript_restore.inference.look import Look
-            from manuscript_restore.inference.watching import Watcher, check_folders
+            from manuscript_restore.inference.watched import WatchedFolder
+            from manuscript_restore.inference.watching import Watcher
 
-            check_folders(folder, out)
+            pages = WatchedFolder(folder, out, settle, _warn)
             maps = frozenset(name for name, wanted in chosen.items() if wanted)
             output = Output(quality, maps, sidecar, max_change, overwrite=True)
             look = Look.of(like) if like else None
@@ -77,13 +78,13 @@ def watch(
             restorer = Restorer.from_checkpoint(find_model(model), device=device, engine=engine, settings=settings)
             Job(restorer, output, jobs=jobs)  # says now what is wrong with the options
             with alone_in(out):
-                waits: dict[str, Any] = {"settle": settle, "rescan": rescan, "retry": retry}
-                watcher = Watcher(folder, out, output, suffix=suffix, **waits, tell=tell, warn=_warn)
+                watcher = Watcher(pages, out, output, suffix=suffix, rescan=rescan, retry=retry, tell=tell)
                 _print(f"watching {folder}; results go to {out}")
-                for tasks in watcher.batches(once=once):
-                    with closing(Job(restorer, output, jobs=jobs).run(tasks)) as running:
-                        for outcome in running:
-                            watcher.note(outcome)
+                with closing(watcher.batches(once=once)) as batches:
+                    for tasks in batches:
+                        with closing(Job(restorer, output, jobs=jobs).run(tasks)) as running:
+                            for outcome in running:
+                                watcher.note(outcome)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None

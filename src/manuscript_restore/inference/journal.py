@@ -21,9 +21,11 @@ class Entry:
     Attributes:
         size: Of its file, bytes.
         mtime_ns: When that was changed last.
-        status: That of an `Outcome`, or ``unread``: a picture of a kind that is not read.
+        status: That of an `Outcome`, ``unread``: a picture of a kind that is not read, ``begun``
+            or, if it was told to stop then, ``stopped``.
         at: When this was noted, seconds since 1970.
-        result: The file that it was restored into, below the output folder; None: there is none.
+        result: The file that it was restored into, below the output folder; None: there is none. Of a page that
+            is begun: before.
         result_mtime_ns: When that was written.
         tries: How often it has failed.
         reason: Why.

@@ -3,29 +3,23 @@
 Events only say when to look; what they were is not asked. So no page is missed, and none comes twice.
 """
 
-import functools
 import os
-import stat
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from natsort import natsorted, ns
-
 from manuscript_restore.archive import kinds
-from manuscript_restore.errors import UserError
-from manuscript_restore.images import walk
 from manuscript_restore.inference.job import Outcome, Output
 from manuscript_restore.inference.journal import Entry, Journal
 from manuscript_restore.inference.plan import Task
+from manuscript_restore.inference.watched import WatchedFolder, real, ticks, version
 
 PAUSES = (30, 300, 3600)
 """Seconds after which a page that failed is tried again; then only once it has changed."""
-BATCH = 64
+BATCH = 32
 """Pages handed out at a time: after them the folder is looked at again."""
-TICK = 0.25
-"""Seconds between two looks at the clock."""
 SHARE = 0.1
 """Of the time, what goes at most into looking at a large folder."""
 
@@ -38,14 +32,12 @@ class Watcher:
 
     Args:
         folder: Where pages appear.
-        out: Where their results go, mirrored; may lie in ``folder``.
+        out: Where their results go, mirrored.
         output: What is written for each page.
         suffix: Of the results; None: that of the page.
-        settle: Seconds for which a file must not have changed: it is waited for while it is copied.
         rescan: Seconds after which the folder is looked at without an event, too: network shares send none.
         retry: Try again what failed before.
         tell: Called with what became of each page.
-        warn: Called with what is wrong with the folder.
 
     Raises:
         UserError: The journal in ``out`` cannot be read or written.
@@ -53,33 +45,28 @@ class Watcher:
 
     def __init__(
         self,
-        folder: Path,
+        folder: WatchedFolder,
         out: Path,
         output: Output,
         *,
         suffix: str | None = None,
-        settle: float = 3.0,
         rescan: float = 60.0,
         retry: bool = False,
         tell: Tell,
-        warn: Callable[[str], object],
     ) -> None:
         self._folder, self._out, self._output, self._suffix = folder, out, output, suffix
-        self._settle, self._rescan, self._tell, self._warn = settle, rescan, tell, warn
-        self._real_folder, self._real_out = _real(folder), _real(out)
+        self._rescan, self._tell = rescan, tell
         self._journal = Journal(out)
-        self._waiting: dict[
-            str, tuple[os.stat_result, float]
-        ] = {}  # with the moment since which they are as they are
-        self._no_pages: dict[str, os.stat_result] = {}
+        self._work: dict[str, os.stat_result] = {}  # pages that are to be restored, as they were last seen
+        self._no_pages: dict[str, tuple[int, int]] = {}
         self._owners: dict[Path, str] = {}  # of the names of results
-        self._warned: set[str] = set()
         self._due = 0.0
+        self._suspects = {page for page, entry in self._journal.entries.items() if entry.status == "begun"}
         stale = []
         for page, entry in self._journal.entries.items():
-            task = self._task(page, "")
-            if entry.result and out / entry.result in _names(task):
-                self._owners |= dict.fromkeys(_names(task), page)
+            names = _names(self._task(page))
+            if entry.result and out / entry.result in names:
+                self._owners |= dict.fromkeys(names, page)
             elif entry.result or (retry and entry.status == "failed"):  # of another format, before
                 stale.append(page)
         self._journal.forget(stale)
@@ -87,12 +74,14 @@ class Watcher:
     def batches(self, *, once: bool = False) -> Generator[list[Task]]:
         """Pages to restore, some at a time; `note` each of them before the next are asked for.
 
+        Those that were in work when the service was killed come last, and alone: one of them may have done it.
+
         Args:
             once: End when nothing is left to do but what failed.
         """
         changed, soonest = False, 0.0
-        with closing(self._ticks(once)) as ticks:
-            for event in ticks:
+        with closing(ticks() if once else self._folder.events()) as events:
+            for event in events:
                 changed |= event
                 if time.monotonic() < (soonest if changed else self._due):
                     continue
@@ -100,93 +89,52 @@ class Watcher:
                 tasks = self.look()
                 soonest = time.monotonic() + (time.monotonic() - started) / SHARE
                 while tasks:
-                    yield tasks[:BATCH]
+                    sound = [task for task in tasks if self._page(task) not in self._suspects]
+                    batch = sound[:BATCH] or tasks[:1]
+                    try:
+                        self._mark(batch, "begun")
+                        yield batch
+                    finally:
+                        self._mark(batch, "stopped")
                     tasks = self.look()
-                if once and not self._waiting:
+                if once and not self._work:
                     return
-
-    def _ticks(self, once: bool) -> Generator[bool]:
-        """Again and again, whether something has changed below the folder since the last time."""
-        try:
-            if not once:
-                from watchfiles import watch
-
-                for changes in watch(
-                    self._folder,
-                    watch_filter=None,
-                    rust_timeout=int(1000 * TICK),
-                    yield_on_timeout=True,
-                    ignore_permission_denied=True,
-                ):
-                    yield bool(changes)
-        except (OSError, RuntimeError) as error:  # the system watches no more folders; the share is not mounted
-            self._warn(f"{self._folder}: no events there ({error}); it is looked at every {self._rescan:g} s")
-        while True:
-            yield False
-            time.sleep(TICK)
 
     def look(self) -> list[Task]:
         """All pages that are to be restored now, in natural order. Sets when the next look is due."""
-        now = time.monotonic()
-        found = self._find()
-        self._no_pages = {page: file for page, file in self._no_pages.items() if page in found}
-        before, self._waiting, self._due = self._waiting, {}, now + self._rescan
-        for page, file in found.items():
-            if page in self._no_pages and _same(file, self._no_pages[page]):
-                continue
-            entry = self._journal.entries.get(page)
-            if entry and (entry.size, entry.mtime_ns) == _version(file):
-                pause = _again_at(entry) - time.time()
-                if pause > 0:
-                    self._due = min(self._due, now + pause)
-                    continue
-            last, since = before.get(page, (file, now))
-            self._waiting[page] = file, since if _same(file, last) else now
-        settled = [page for page, (_, since) in self._waiting.items() if now - since >= self._settle]
-        unsettled = [since for _, since in self._waiting.values() if now - since < self._settle]
-        self._due = min([self._due, *(since + self._settle for since in unsettled)])
-        return self._tasks(natsorted(settled, alg=ns.PATH))
-
-    def _find(self) -> dict[str, os.stat_result]:
-        """Every file by its place; forgets those that are gone."""
-        errors: list[OSError] = []
-        within_out = functools.cache(lambda folder: _real(folder).is_relative_to(self._real_out))
-        apart = not self._real_out.is_relative_to(self._real_folder)
-        found = {}
-        for path in walk(self._folder, errors.append):
-            if apart or not within_out(path.parent):
-                try:
-                    file = path.stat()
-                except OSError:  # gone since, or a link that leads nowhere
-                    continue
-                if stat.S_ISREG(file.st_mode):
-                    found[path.relative_to(self._folder).as_posix()] = file
-        warnings = {f"{error.filename}: cannot be read ({error.strerror})" for error in errors}
-        for warning in sorted(warnings - self._warned):
-            self._warn(warning)
-        self._warned = warnings
-        if found and not errors:  # not an unmounted disk, which looks empty
+        found, complete = self._folder.files()
+        if complete:
             self._journal.forget([page for page in self._journal.entries if page not in found])
             self._owners = {name: page for name, page in self._owners.items() if page in found}
-        return found
+        self._no_pages = {page: was for page, was in self._no_pages.items() if page in found}
+        self._work, pauses = {}, [self._rescan]
+        for page, file in found.items():
+            entry = self._journal.entries.get(page)
+            pause = _again_at(entry) - time.time() if entry and _is_of(entry, file) else 0
+            if pause > 0:
+                pauses.append(pause)
+            elif self._no_pages.get(page) != version(file):
+                self._work[page] = file
+        tasks = self._tasks(self._folder.settled(self._work))
+        self._due = min(self._folder.due, time.monotonic() + min(pauses))
+        return tasks
 
     def _tasks(self, pages: list[str]) -> list[Task]:
         """Of pages that have settled, those that are to be restored; what becomes of the others is noted."""
         tasks, entries = [], {}
         for page in pages:
-            file, _ = self._waiting[page]
-            kind = kinds.of_file(self._folder / page)
+            kind = kinds.of_file(self._folder.path / page)
             if kind is None:
-                self._no_pages[page] = self._waiting.pop(page)[0]
+                self._no_pages[page] = version(self._work.pop(page))
                 continue
             task = self._task(page, kind.name)
             if kind.tool:
-                entries[page] = self._entry(page, file, "unread", kind.reason)
+                entries[page] = self._entry(page, "unread", kind.reason)
             elif clash := self._clash(page, task):
-                entries[page] = self._entry(page, file, "failed", clash)
-            elif result := self._result_of(page, task, file):
+                entries[page] = self._entry(page, "failed", clash)
+            elif result := self._result_of(page, task):
                 status = "flagged" if result == task.flagged else "skipped"
-                entries[page] = self._entry(page, file, status, "there already", result)
+                entries[page] = self._entry(page, status, "there already", result)
             else:
                 tasks.append(task)
         self._note(entries)
@@ -197,28 +145,27 @@ class Watcher:
         for name in _names(task):
             owner = self._owners.get(name, page)
             if owner != page:
-                return f"{name} is already the result of {self._folder / owner}; rename one of the two"
+                return f"{name} is already the result of {self._folder.path / owner}; rename one of the two"
         if task.target.name.endswith(tuple(f".{end}" for end in self._output.beside)):
             return "is named as what is written beside pages; take it away"
-        real = _real(task.target)
-        if real.is_relative_to(self._real_folder) and not real.is_relative_to(self._real_out):
-            return f"{task.target} leads back to {real}; inputs are never overwritten"
+        target = real(task.target)
+        if target.is_relative_to(real(self._folder.path)) and not target.is_relative_to(real(self._out)):
+            return f"{task.target} leads back to {target}; inputs are never overwritten"
         self._owners |= dict.fromkeys(_names(task), page)
         return ""
 
-    def _result_of(self, page: str, task: Task, file: os.stat_result) -> Path | None:
+    def _result_of(self, page: str, task: Task) -> Path | None:
         """A result of the page as it is now that is not noted: its writer was killed before, or was no service.
 
         It is younger than the page's arrival (ctime: a copy may keep an old mtime).
         """
-        entry = self._journal.entries.get(page)
+        entry, file = self._journal.entries.get(page), self._work[page]
+        if entry and not _is_of(entry, file):
+            return None  # what is there may be younger and of the page as it was, which was in work then
         for result, other in (_names(task), _names(task)[::-1]):
-            try:
-                written = result.stat().st_mtime_ns
-            except OSError:
-                continue
+            written = _written(result)
             noted = entry and entry.result == self._below_out(result) and entry.result_mtime_ns == written
-            if written > file.st_ctime_ns and not noted:
+            if written and written > file.st_ctime_ns and not noted:
                 other.unlink(missing_ok=True)  # of the page as it was; the job had no time for that
                 return result
         return None
@@ -229,64 +176,61 @@ class Watcher:
         Raises:
             UserError: The journal cannot be written.
         """
-        task, reason = outcome.task, outcome.reason
-        page = task.source.relative_to(self._folder).as_posix()
-        file, _ = self._waiting[page]
-        if outcome.status == "failed":
-            if not task.source.exists():
-                del self._waiting[page]
-                self._tell(page, "gone", outcome.seconds, "")
-                return
-            self._note({page: self._entry(page, file, "failed", reason.removeprefix(f"{task.source}: "))})
+        page, reason = self._page(outcome.task), outcome.reason
+        if outcome.status != "failed":
+            reason = reason.partition("; ")[0]  # what `restore` says of its own options follows
+            entry = self._entry(page, outcome.status, reason, outcome.written)
+        elif outcome.task.source.exists():
+            entry = self._entry(page, "failed", reason.removeprefix(f"{outcome.task.source}: "))
+        else:
+            del self._work[page]
+            self._tell(page, "gone", outcome.seconds, "")
             return
-        reason = reason.partition("; ")[0]  # what `restore` says of its own options follows
-        self._note({page: self._entry(page, file, outcome.status, reason, outcome.written)}, outcome.seconds)
+        self._note({page: entry}, outcome.seconds)
 
     def _note(self, entries: dict[str, Entry], seconds: float = 0.0) -> None:
         self._journal.note(entries)
         for page, entry in entries.items():
-            del self._waiting[page]
+            del self._work[page]
             reason = entry.reason
             if entry.status == "failed":
-                again = entry.tries <= len(PAUSES)
-                reason += (
-                    f"; tried again in {PAUSES[entry.tries - 1]} s" if again else "; given up until it changes"
-                )
+                last = entry.tries > len(PAUSES)
+                again = "given up until it changes" if last else f"tried again in {PAUSES[entry.tries - 1]} s"
+                reason = f"{reason}; {again}"
             self._tell(page, entry.status, seconds, reason)
 
-    def _entry(
-        self, page: str, file: os.stat_result, status: str, reason: str, result: Path | None = None
-    ) -> Entry:
-        before = self._journal.entries.get(page)
-        again = before is not None and (before.size, before.mtime_ns) == _version(file)
-        tries = (before.tries if before and again else 0) + 1 if status == "failed" else 0
-        name = self._below_out(result) if result else None
-        written = None
-        if result and result.exists():  # not taken away already
-            written = result.stat().st_mtime_ns
-        return Entry(*_version(file), status, time.time(), name, written, tries, reason)
+    def _mark(self, tasks: list[Task], status: str) -> None:
+        """Note that pages are in work, or that they no longer are, as far as nothing has become of them."""
+        entries = {}
+        for page in map(self._page, tasks):
+            if page in self._work:
+                entry = self._entry(page, status, "")
+                before = self._journal.entries.get(page, entry)  # its result is that of the page as it was
+                entries[page] = replace(entry, result=before.result, result_mtime_ns=before.result_mtime_ns)
+        self._journal.note(entries)
 
-    def _task(self, page: str, format: str) -> Task:
-        return Task.mirrored(self._folder / page, Path(page), format, self._out, self._suffix)
+    def _entry(self, page: str, status: str, reason: str, result: Path | None = None) -> Entry:
+        before, file = self._journal.entries.get(page), self._work[page]
+        tries = before.tries if before and _is_of(before, file) else 0
+        if status == "failed":
+            tries += 1
+        name, written = (self._below_out(result), _written(result)) if result else (None, None)
+        return Entry(*version(file), status, time.time(), name, written, tries, reason)
+
+    def _task(self, page: str, format: str = "") -> Task:
+        return Task.mirrored(self._folder.path / page, Path(page), format, self._out, self._suffix)
+
+    def _page(self, task: Task) -> str:
+        return task.source.relative_to(self._folder.path).as_posix()
 
     def _below_out(self, result: Path) -> str:
         return result.relative_to(self._out).as_posix()
 
 
-def check_folders(folder: Path, out: Path) -> None:
-    """Refuse folders that cannot be watched.
-
-    Raises:
-        UserError: ``folder`` is none, or results would fall among its pages.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; check the path")
-    if _real(folder).is_relative_to(_real(out)):
-        raise UserError(f"{out}: is or holds the folder of the pages; give another output folder")
-
-
 def _again_at(entry: Entry) -> float:
-    """When a page that has not changed is to be tried again, seconds since 1970; infinite for most."""
+    """When a page that has not changed is to be restored, seconds since 1970; infinite for those that are done."""
+    if entry.status in ("begun", "stopped"):
+        return 0
     if entry.status == "failed" and entry.tries <= len(PAUSES):
         return entry.at + PAUSES[entry.tries - 1]
     return float("inf")
@@ -296,13 +240,13 @@ def _names(task: Task) -> tuple[Path, Path]:
     return task.target, task.flagged
 
 
-def _version(file: os.stat_result) -> tuple[int, int]:
-    return file.st_size, file.st_mtime_ns
+def _is_of(entry: Entry, file: os.stat_result) -> bool:
+    return (entry.size, entry.mtime_ns) == version(file)
 
 
-def _same(first: os.stat_result, second: os.stat_result) -> bool:
-    return _version(first) == _version(second)
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+def _written(result: Path) -> int | None:
+    """When a file was written, ns; None: it is not there."""
+    try:
+        return result.stat().st_mtime_ns
+    except OSError:
+        return None
