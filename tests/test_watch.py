@@ -442,9 +442,12 @@ def test_a_flagged_page_beside_the_one_it_replaces(
     service = watcher()
     restore_all(service, clock)
     save(scans / "1.png", 8)
+    batches = watcher(settle=0).batches(once=True)
+    assert len(next(batches)) == 1
     time.sleep(0.02)  # longer than the kernel's clock ticks
     save(out / "1.flagged.png")
     assert settled(watcher(), clock) == []
+    batches.close()
     assert files(out) == ["1.flagged.png", "leaves/10.png", "leaves/2.png"]
 
 
