@@ -63,12 +63,12 @@ def watch(
             chosen |= {"ink": ink, "comparison": comparison}
             suffix = options.suffix_of(format)
             # Here, so that --help does not wait for the libraries.
-            from manuscript_restore.checkpoint import find_model
             from manuscript_restore.inference import Restorer, Settings
             from manuscript_restore.inference.job import Job, Output, alone_in
             from manuscript_restore.inference.look import Look
             from manuscript_restore.inference.watched import WatchedFolder
             from manuscript_restore.inference.watching import Watcher
+            from manuscript_restore.released import find_model
 
             pages = WatchedFolder(folder, out, settle, _warn)
             maps = frozenset(name for name, wanted in chosen.items() if wanted)
