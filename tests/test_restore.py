@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
 from manuscript_restore.released import identify
 from manuscript_restore.restore import main
+from tests import stand_in
 from tests.processes import start
 
 
@@ -326,31 +328,38 @@ def test_wrong_options_are_named(
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_nothing_is_lost(tmp_path: Path, model: Path) -> None:
-    scans, out = tmp_path / "scans", tmp_path / "out"
+def test_killed_at_twenty_moments_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+    scans, out, said, num_pages = tmp_path / "scans", tmp_path / "out", tmp_path / "said", 80
     scans.mkdir()
-    for number in range(12):
-        array = np.random.default_rng(number).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(array).resize((250, 200)).save(scans / f"{number}.png")
-    command = (scans, "-o", out, "-m", model, "--device", "cpu", "--sidecar")
-    said = tmp_path / "said"
-    for expected in (1, 4, 7):  # pages that are there when it is killed
-        process = start(main, *command, said=said)
-        while len(list(out.glob("*.png"))) < expected and process.is_alive():
-            time.sleep(0.01)
+    for number in range(num_pages):
+        array = np.random.default_rng(number).integers(60, 200, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(array).save(scans / f"{number}.png")
+    command = (partial(stand_in.main, 0.04), "restore", scans, "-o", out, "--sidecar")
+    random = np.random.default_rng(0)
+    made: dict[str, int] = {}
+    for _ in range(20):
+        process = start(*command, said=said)
+        while len(list(out.glob("[0-9]*.png"))) == len(made) and process.is_alive():
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.1))
+        assert process.is_alive()
         process.kill()
         process.join()
-    there = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.png")}
-    assert 0 < len(there) < 12
-    finished = start(main, *command, said=said)
+        now = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.png")}
+        assert made.items() < now.items()  # the very same files: none was made twice, none was lost
+        made = now
+    assert len(made) < num_pages
+    finished = start(*command, said=said)
     finished.join()
     assert finished.exitcode == 0
-    assert f"{12 - len(there)} restored, {len(there)} there already" in said.read_text()
-    assert files(out) == sorted(f"{n}.png{suffix}" for n in range(12) for suffix in ("", ".json"))  # no stray file
-    assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())  # none twice
-    for number in range(12):
-        record = json.loads((out / f"{number}.png.json").read_text())
-        assert record["output"]["sha256"] == hashlib.sha256((out / f"{number}.png").read_bytes()).hexdigest()
+    assert f"{num_pages - len(made)} restored, {len(made)} there already" in said.read_text()
+    assert files(out) == sorted(f"{n}.png{suffix}" for n in range(num_pages) for suffix in ("", ".json"))
+    for number in range(num_pages):
+        result = out / f"{number}.png"
+        expected = np.asarray(Image.open(scans / result.name)) * 0.9
+        assert np.abs(np.asarray(Image.open(result)) - expected).max() <= 1
+        record = json.loads(result.with_name(f"{result.name}.json").read_text())
+        assert record["output"]["sha256"] == hashlib.sha256(result.read_bytes()).hexdigest()
 
 
 @pytest.mark.slow
