@@ -4,9 +4,8 @@ Neither can run code: checkpoints are read with ``weights_only=True``, safetenso
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from manuscript_restore import descriptor
+from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.models import RestorationNetwork, build_model
+from manuscript_restore.models.soundness import MIN_SIDE
 
 PREFIX = "model."
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -76,8 +78,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     raise UserError(f"checkpoint {path}: not a training checkpoint of manuscript_restore")
 
 
-def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True, onnx: bool = True) -> None:
+def export(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    name: str,
+    half: bool = True,
+    onnx: bool = True,
+    purpose: str | None = None,
+    licence: str | None = None,
+    sources: Sequence[str] = (),
+    letters_px: tuple[float, float] | None = None,
+) -> None:
     """Make a released model of a training checkpoint: ``config.json`` and ``model.safetensors`` in a new folder.
+
+    ``config.json`` is a `Descriptor`; the last four arguments are what only its maker can say.
 
     Args:
         checkpoint: Of a training.
@@ -85,6 +100,10 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
         name: What records will call the model.
         half: Store the weights in float16: half the size; they are computed with in float32.
         onnx: Write ``model.onnx`` as well, and ``look.onnx`` where the network has maps; see `models.onnx`.
+        purpose: See `Descriptor`, for these too.
+        licence: Of the weights.
+        sources: Of the pages that it was trained on.
+        letters_px: Height of their letters.
 
     Raises:
         UserError: As `read_checkpoint` and `models.onnx.to_onnx`; or the folder is there already.
@@ -92,12 +111,19 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
     folder = Path(folder)
     if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
         raise UserError(f"{folder}: holds a model already; give a new folder")
+    if letters_px and not 0 <= letters_px[0] <= letters_px[1]:
+        raise UserError(f"letters_px={letters_px}: must be heights in pixels, the small one first")
     model = load_model(checkpoint)
-    options = {**read_checkpoint(checkpoint)["hyper_parameters"]["model"]}
-    options.pop("encoder_weights", None)
+    described = replace(
+        _describe(model, read_checkpoint(checkpoint)["hyper_parameters"], name=name),
+        purpose=purpose or None,
+        licence=licence or None,
+        sources=tuple(filter(None, sources)) or None,
+        letters_px=letters_px,
+    )
     state = {key: value.half() if half else value for key, value in model.state_dict().items()}
-    config = json.dumps({"name": name, "model": options}, indent=1)
-    files = {CONFIG: config.encode(), WEIGHTS: save(state)}
+    # Words of a command line that are no text become escapes, as JSON allows.
+    files = {CONFIG: described.to_json().encode("utf-8", "backslashreplace"), WEIGHTS: save(state)}
     if onnx:
         model.load_state_dict(state)  # as stored
         files |= _onnx_files(model, hashlib.sha256(files[WEIGHTS]).hexdigest())
@@ -106,6 +132,42 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
     _write(folder, files)
+
+
+def describe(path: str | Path) -> Descriptor:
+    """What a released model's folder says of it; of a training checkpoint, what follows from the file.
+
+    Raises:
+        UserError: As `load_model`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Descriptor.read(path / CONFIG)
+    return _describe(load_model(path), read_checkpoint(path)["hyper_parameters"], name=path.name)
+
+
+def _describe(network: RestorationNetwork, hyper_parameters: Mapping[str, Any], *, name: str) -> Descriptor:
+    options, damages = dict(hyper_parameters["model"]), hyper_parameters.get("damages")
+    options.pop("encoder_weights", None)
+    has_maps, multiple = network.has_maps, network.multiple
+
+    def up(side: int) -> int:
+        return -(-side // multiple) * multiple
+
+    return Descriptor(
+        name=name,
+        model=options,
+        inputs=descriptor.inputs(has_maps=has_maps),
+        outputs=descriptor.outputs(has_maps=has_maps),
+        multiple=multiple,
+        min_side=up(MIN_SIDE) if has_maps else multiple,
+        tile=up(descriptor.TILE),
+        overlap=descriptor.OVERLAP,
+        trained_side=network.image_size,
+        damages=None if damages is None else tuple(damages),
+        parameters=sum(values.numel() for values in network.parameters()),
+        written_by=descriptor.writer(),
+    )
 
 
 def write_onnx(folder: str | Path) -> None:
@@ -195,7 +257,7 @@ def identify(path: str | Path) -> ModelIdentity:
     """Name and hash of a training checkpoint or a released model."""
     path = Path(path)
     if path.is_dir():
-        name, file = str(_read_config(path)["name"]), path / WEIGHTS
+        name, file = Descriptor.read(path / CONFIG).name, path / WEIGHTS
     else:
         name, file = path.name, path
     with file.open("rb") as content:
@@ -219,17 +281,9 @@ def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
         )
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return {"name": str(config["name"]), "model": dict(config["model"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"model {folder}: {CONFIG} is missing or damaged; export the model again") from error
-
-
 def _read_released(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    config = _read_config(folder)
+    options = dict(Descriptor.read(folder / CONFIG).model)
     try:
-        return config["model"], load_file(folder / WEIGHTS)
+        return options, load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UserError(f"model {folder}: {WEIGHTS} is missing or damaged; export the model again") from error
