@@ -182,6 +182,23 @@ def write_onnx(folder: str | Path) -> None:
     _write(folder, _onnx_files(load_model(folder), identify(folder).sha256))
 
 
+def write_single_onnx(model: str | Path, file: str | Path) -> None:
+    """Write a model as one ONNX file for other programs; see `models.onnx.to_onnx` (``single``).
+
+    Raises:
+        UserError: As `load_model` and `models.onnx.to_onnx`; or the file has another suffix or no folder.
+    """
+    from manuscript_restore.models.onnx import to_onnx
+
+    file = Path(file)
+    if file.suffix != ".onnx" or file.is_dir():
+        raise UserError(f"{file}: must be a file that ends in .onnx")
+    if not file.parent.is_dir():
+        raise UserError(f"{file.parent}: no such folder; make it first")
+    network, _ = to_onnx(load_model(model), weights_sha256=identify(model).sha256, single=True)
+    _write(file.parent, {file.name: network})
+
+
 def _onnx_files(model: RestorationNetwork, weights_sha256: str) -> dict[str, bytes]:
     from manuscript_restore.models.onnx import to_onnx  # here: restoring does without
 

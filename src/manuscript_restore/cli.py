@@ -98,12 +98,19 @@ def describe(
 @app.command()
 def onnx(
     model: Annotated[str, typer.Argument(help="Folder of an exported model, or name of one in the package.")],
+    single: Annotated[
+        Path | None,
+        typer.Option(help="Write this one file instead, for other programs: a picture in, a picture out."),
+    ] = None,
 ) -> None:
     """Write the ONNX files of an exported model beside its weights, and check them."""
     from manuscript_restore import checkpoint as models
 
     try:
-        models.write_onnx(models.find_model(model))
+        if single:
+            models.write_single_onnx(models.find_model(model), single)
+        else:
+            models.write_onnx(models.find_model(model))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
