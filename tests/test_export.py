@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 
 from manuscript_restore import cli
 from manuscript_restore.checkpoint import export, load_model
+from manuscript_restore.errors import UserError
+from manuscript_restore.models import RestorationNetwork, build_model
+from manuscript_restore.models.onnx import to_onnx
 from tests.test_onnx import MAPS, PLAIN, save, tiles
 
 
@@ -64,3 +67,43 @@ def test_the_command_names_mistakes(tmp_path: Path, file: str) -> None:
     done = CliRunner().invoke(cli.app, ["onnx", "default", "--single", str(tmp_path / file)])
     assert done.exit_code == 1
     assert "must be a file that ends in .onnx" in done.output or "no such folder" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoder", "decoder"),
+    [
+        ("vit_small_patch14_reg4_dinov2", {"name": "reference"}),  # patches of 14, registers
+        ("vit_small_patch16_dinov3", {"name": "progressive", "maps": True}),  # rotary positions
+        ("deit3_small_patch16_224", {"name": "progressive"}),
+    ],
+)
+def test_any_vit_is_exported(encoder: str, decoder: dict) -> None:
+    """`to_onnx` itself compares what it writes with the network, on tiles of two sizes."""
+    patch = 14 if "patch14" in encoder else 16
+    options = {"encoder": encoder, "image_size": 4 * patch, "decoder": decoder}
+    torch.manual_seed(0)
+    model = build_model(options).eval()
+    for values in model.parameters():
+        if not values.any():  # layers that begin as the identity
+            torch.nn.init.normal_(values, std=0.02)
+    content, look = to_onnx(model, weights_sha256="")
+    assert onnx.load_from_string(content).metadata_props[0].value == str(patch)
+    assert (look is None) == ("maps" not in decoder)
+
+
+class LooksFirst(RestorationNetwork):
+    """Decides by what it sees, which no graph can."""
+
+    def __init__(self) -> None:
+        super().__init__(multiple=8, image_size=64)
+
+    def restore(self, padded: torch.Tensor) -> torch.Tensor:
+        return padded * 2 if padded.mean() > 0.5 else padded
+
+
+def test_what_cannot_be_exported_is_said_in_a_line() -> None:
+    with pytest.raises(UserError, match="the network LooksFirst cannot be exported to ONNX") as refused:
+        to_onnx(LooksFirst().eval(), weights_sha256="")
+    assert len(str(refused.value).splitlines()) == 1
+    assert str(refused.value).endswith("export it without (--no-onnx)")

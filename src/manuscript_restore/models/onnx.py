@@ -8,9 +8,11 @@ file's metadata), and gives ``restored`` (B, 3, h, w). With maps it takes ``look
 
 import warnings
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from timm.layers import pos_embed_sincos
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError
@@ -100,7 +102,9 @@ def _export(module: _Tiles, trial: Tensor, *, multiple: int, metadata: dict[str,
     if module.network.has_maps and type(module) is _Tiles:
         shapes["looked"] = {0: batch}
         inputs.append(torch.zeros(len(trial), 1))
-    with warnings.catch_warnings():
+    # DINOv3's rotary positions call float() of the grid's sides, which would fix them to those of the trial.
+    kept_free = mock.patch.object(pos_embed_sincos, "float", torch.sym_float, create=True)
+    with warnings.catch_warnings(), kept_free:
         warnings.simplefilter("ignore")
         # In two steps: asked to do both, the exporter may settle for a graph of the trial's size alone.
         graph = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=shapes, strict=False)
@@ -145,7 +149,9 @@ def _compare(network: RestorationNetwork, model: bytes, look: bytes | None) -> f
     import onnxruntime
 
     def session(content: bytes) -> Any:
-        return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised as well
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     run_model, run_look = session(model), look and session(look)
     generator = torch.Generator().manual_seed(0)
