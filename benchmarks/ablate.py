@@ -23,11 +23,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
 from hydra.errors import HydraException
 from kornia.filters import spatial_gradient
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
@@ -38,8 +40,9 @@ from manuscript_restore.checkpoint import start_from
 from manuscript_restore.config import build, compose, plain
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.images import quantize, to_uint8
+from manuscript_restore.images import as_floats
 from manuscript_restore.images.colour import to_lab
+from manuscript_restore.images.tensors import quantize, to_uint8
 from manuscript_restore.metrics.pictures import psnr, psnr_after_colour_fit, ssim
 from manuscript_restore.models import RestorationNetwork, build_model
 from manuscript_restore.training.losses import CombinedLoss
@@ -317,7 +320,7 @@ def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
     """
     model.eval()
     scores: dict[str, list[Tensor]] = {}
-    chroma: dict[str, list[Tensor]] = {}
+    chroma: dict[str, float] = {}
     for part in torch.split(torch.arange(len(pairs["clean"])), 4):
         clean, degraded = (pairs[kind][part].float() / 255 for kind in ("clean", "degraded"))
         restored = quantize(model(degraded).float())
@@ -328,17 +331,17 @@ def score(model: nn.Module, pairs: Pairs) -> dict[str, float]:
         scores.setdefault("sound", []).append(psnr(quantize(model(clean).float()), clean))
         red = reds(clean)
         for name, pictures in (("kept", restored), ("wanted", clean)):
-            _, a, b = to_lab(pictures).unbind(dim=1)
-            chroma.setdefault(name, []).append(torch.hypot(a, b)[red])
+            _, a, b = to_lab(as_floats(pictures)).swapaxes(0, 1)
+            chroma[name] = chroma.get(name, 0.0) + float(np.hypot(a, b)[red].sum())
     means = {name: float(torch.cat(values).clamp(max=60).mean()) for name, values in scores.items()}
-    kept, wanted = (torch.cat(values).sum() for values in chroma.values())
-    return {**means, "red": float(kept / wanted)}
+    return {**means, "red": chroma["kept"] / chroma["wanted"] if chroma["wanted"] else math.nan}
 
 
-def reds(pages: Tensor) -> Tensor:
+def reds(pages: Tensor) -> NDArray[np.bool_]:
     """Where (B, 3, H, W) is red ink: (B, H, W)."""
-    lightness, a, b = to_lab(pages).unbind(dim=1)
-    return (a > 20) & (torch.hypot(a, b) > 35) & (lightness < 70)
+    lightness, a, b = to_lab(as_floats(pages)).swapaxes(0, 1)
+    red: NDArray[np.bool_] = (a > 20) & (np.hypot(a, b) > 35) & (lightness < 70)
+    return red
 
 
 def silence(model: RestorationNetwork, part: str) -> None:

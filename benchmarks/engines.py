@@ -10,18 +10,18 @@ import sys
 import time
 from statistics import median
 
-import torch
+import numpy as np
 
 from benchmarks.measure import duration, parser, row, run, start_table
-from manuscript_restore.checkpoint import find_model
 from manuscript_restore.inference.engines import open_backend
+from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
 ENGINES = ("torch", "onnx")
 FIRST = """
-import sys, torch
+import sys, numpy
 from manuscript_restore.inference.engines import open_backend
-open_backend(sys.argv[1], engine=sys.argv[2], device="cpu")(torch.zeros(1, 3, 256, 256))
+open_backend(sys.argv[1], engine=sys.argv[2], device="cpu")(numpy.zeros((1, 3, 256, 256), numpy.float32))
 """
 
 
@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> None:
     folder = find_model(args.model)
     backends = {name: open_backend(folder, engine=name, device="cpu") for name in ENGINES}
     start_table("Engines", f"Model: {args.model}; tiles of {args.tile}².\n")
-    page = torch.from_numpy(generate_page(0, 0, height=args.tile, width=args.tile)).permute(2, 0, 1) / 255
-    looked = torch.zeros(1, 1) if backends["torch"].has_maps else None
+    page = generate_page(0, 0, height=args.tile, width=args.tile).transpose(2, 0, 1) / np.float32(255)
+    looked = np.zeros((1, 1), np.float32) if backends["torch"].has_maps else None
     for batch in args.batches:
-        tiles = page.expand(batch, -1, -1, -1).contiguous()
+        tiles = np.repeat(page[None], batch, axis=0).astype(np.float32)
         walls: dict[str, list[float]] = {name: [] for name in ENGINES}
         cpus: dict[str, list[float]] = {name: [] for name in ENGINES}
         for _ in range(args.repeats + 1):

@@ -17,7 +17,6 @@ from pathlib import Path
 from omegaconf import OmegaConf, open_dict
 
 from benchmarks.measure import parser
-from manuscript_restore.checkpoint import find_model, identify
 from manuscript_restore.config import compose
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
@@ -27,6 +26,7 @@ from manuscript_restore.evaluation.scores import describe
 from manuscript_restore.evaluation.statistics import Estimate, Summary
 from manuscript_restore.evaluation.tables import Table
 from manuscript_restore.files import whole_file
+from manuscript_restore.released import find_model, identify
 
 GROUPS = {
     "22 of the first tables": "^(fro_25516|la_7499|sa_)",

@@ -29,7 +29,8 @@ UNTILED = """
 import sys, torch
 from manuscript_restore import images
 from manuscript_restore.checkpoint import load_model
-page = images.to_float(images.from_array(images.read(sys.argv[1])))
+from manuscript_restore.images import tensors
+page = tensors.to_float(tensors.from_array(images.read(sys.argv[1])))
 with torch.inference_mode():
     images.write(load_model(sys.argv[3]).to(memory_format=torch.channels_last)(page[None])[0], sys.argv[2])
 """

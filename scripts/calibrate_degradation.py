@@ -25,7 +25,8 @@ from torch import Tensor
 from manuscript_restore.config import build, compose
 from manuscript_restore.degradation.ink import find_ink, find_support
 from manuscript_restore.degradation.paint import grey
-from manuscript_restore.images import find_images, from_array, read, to_float
+from manuscript_restore.images import find_images, read
+from manuscript_restore.images.tensors import from_array, to_float
 
 TILE = 192
 STATISTICS = (

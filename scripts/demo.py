@@ -16,7 +16,7 @@ from PIL import Image
 
 from manuscript_restore.config import build, compose
 from manuscript_restore.files import whole_file
-from manuscript_restore.images import from_array, to_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 from manuscript_restore.synthesis import PageGenerator
 
 SAMPLES = {"palm_leaf": "palm_leaf", "paper": "paper", "parchment": "reference"}

@@ -20,7 +20,8 @@ from torch import Tensor
 from manuscript_restore import degradation
 from manuscript_restore.config import build, compose, config_dir
 from manuscript_restore.degradation import Degradation, DegradationPipeline
-from manuscript_restore.images import find_images, from_array, read, to_array, to_float, to_uint8
+from manuscript_restore.images import find_images, read
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 from manuscript_restore.synthesis import PageGenerator
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5)

@@ -19,6 +19,7 @@ from manuscript_restore.checkpoint import load_model, read_checkpoint
 from manuscript_restore.config import build, compose, config_dir
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
+from manuscript_restore.images import tensors
 from manuscript_restore.images.figures import contact_sheet, error_map
 from manuscript_restore.metrics import psnr, ssim
 from manuscript_restore.models import ViTRestorer
@@ -49,11 +50,11 @@ def draw(checkpoint: Path | None, page: Path | None, out: Path, preset: str, vie
     """Run the flow on one page and write the four pictures."""
     restorer, label = find_restorer(checkpoint)
     source = images.read(page) if page else generate_page(seed, UNSEEN_PAGE)
-    clean = images.to_float(images.from_array(view.fixed(view.prepare(source), (seed,))))[None]
+    clean = tensors.to_float(tensors.from_array(view.fixed(view.prepare(source), (seed,))))[None]
     pipeline = build_degradation(preset)
-    degraded = images.quantize(pipeline(clean, seed=seed))
+    degraded = tensors.quantize(pipeline(clean, seed=seed))
     with torch.inference_mode():
-        restored = images.quantize(restorer(degraded))
+        restored = tensors.quantize(restorer(degraded))
 
     out.mkdir(parents=True, exist_ok=True)
     pictures = {"1_clean_original": clean, "2_degraded_input": degraded, "3_restored_output": restored}

@@ -12,11 +12,12 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from manuscript_restore import cli
-from manuscript_restore.checkpoint import CONFIG, WEIGHTS, find_released, load_model
+from manuscript_restore.checkpoint import load_model
 from manuscript_restore.degradation import DegradationPipeline, Fading, Mixture, YellowTint
 from manuscript_restore.descriptor import Descriptor, Port
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference import Settings
+from manuscript_restore.released import CONFIG, WEIGHTS, find_released
 from tests.test_onnx import MAPS, PLAIN, save
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,8 @@ import torch
 from manuscript_restore.data.manuscripts import compile_pattern, group_of
 from manuscript_restore.evaluation.results import read_summaries, summary_csv
 from manuscript_restore.evaluation.statistics import Row, bootstrap, by_damage, summarise
-from manuscript_restore.images import to_float, write
+from manuscript_restore.images import write
+from manuscript_restore.images.tensors import to_float
 from manuscript_restore.metrics import psnr
 from manuscript_restore.synthesis import PageGenerator, generate_page
 
@@ -131,7 +132,8 @@ def test_everything_is_written_and_agrees(evaluate, tmp_path):
 def test_pairs_of_folders(evaluate, tmp_path):
     degraded, clean = pair_folders(tmp_path)
     scores = evaluate("tasks=[pairs]", f"pairs.degraded_dir={degraded}", f"pairs.clean_dir={clean}", "peers=[]")
-    from manuscript_restore.images import from_array, read
+    from manuscript_restore.images import read
+    from manuscript_restore.images.tensors import from_array
 
     expected = [
         psnr(*(to_float(from_array(read(p)))[None] for p in (path, clean / f"{path.stem}.png"))).item()

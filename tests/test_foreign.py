@@ -9,7 +9,7 @@ import torch
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation import foreign
-from manuscript_restore.images import from_array, to_float
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.synthesis import generate_page
 
 

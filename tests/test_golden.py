@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from manuscript_restore import Restorer
-from manuscript_restore.checkpoint import ONNX, find_released
-from manuscript_restore.images import from_array, to_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 from manuscript_restore.inference import Settings
+from manuscript_restore.released import ONNX, find_released
 from manuscript_restore.synthesis import generate_page
 from tests.damage import preset
 

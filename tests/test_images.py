@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from manuscript_restore import images
 from manuscript_restore.errors import UserError
+from manuscript_restore.images import tensors
 
 SUFFIXES = sorted(images.FORMATS)
 LOSSLESS = [".png", ".tif", ".tiff", ".jp2", ".j2k"]
@@ -46,7 +47,7 @@ def test_png_round_trip_is_exact(tmp_path, array):
     path = tmp_path / "page.png"
     images.write(array, path)
     np.testing.assert_array_equal(images.read(path), array)
-    images.write(images.to_float(images.from_array(array)), path)
+    images.write(tensors.to_float(tensors.from_array(array)), path)
     np.testing.assert_array_equal(images.read(path), array)
 
 
@@ -336,22 +337,22 @@ def test_find_images_says_what_it_looked_for(tmp_path):
 
 def test_tensors():
     values = torch.arange(256, dtype=torch.uint8)
-    assert images.to_float(values).dtype == torch.float32
-    assert images.to_float(values)[[0, 255]].tolist() == [0, 1]
-    assert torch.equal(images.to_uint8(images.to_float(values)), values)
-    assert images.to_uint8(torch.tensor([-1.0, 0.499 / 255, 0.501 / 255, 2.0])).tolist() == [0, 0, 1, 255]
+    assert tensors.to_float(values).dtype == torch.float32
+    assert tensors.to_float(values)[[0, 255]].tolist() == [0, 1]
+    assert torch.equal(tensors.to_uint8(tensors.to_float(values)), values)
+    assert tensors.to_uint8(torch.tensor([-1.0, 0.499 / 255, 0.501 / 255, 2.0])).tolist() == [0, 0, 1, 255]
     x = torch.rand(2, 3, 8, 8)
-    assert torch.equal(images.quantize(images.quantize(x)), images.quantize(x))
-    assert (images.quantize(x) - x).abs().max() <= 0.5 / 255 + 1e-6
+    assert torch.equal(tensors.quantize(tensors.quantize(x)), tensors.quantize(x))
+    assert (tensors.quantize(x) - x).abs().max() <= 0.5 / 255 + 1e-6
 
 
 def test_arrays():
     array = smooth()
     array.setflags(write=False)
-    tensor = images.from_array(array)
+    tensor = tensors.from_array(array)
     assert tensor.shape == (3, 40, 64)
     assert tensor.is_contiguous()
-    np.testing.assert_array_equal(images.to_array(tensor), array)
+    np.testing.assert_array_equal(tensors.to_array(tensor), array)
 
 
 WITHOUT = """

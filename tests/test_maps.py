@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from manuscript_restore.checkpoint import find_released, load_model, start_from
+from manuscript_restore.checkpoint import load_model, start_from
 from manuscript_restore.data.ink import find_ink
 from manuscript_restore.errors import UserError
 from manuscript_restore.metrics.binary import binary_scores
 from manuscript_restore.models import build_model
 from manuscript_restore.models.decoders import Maps
 from manuscript_restore.models.network import DAMAGED, SOUND
+from manuscript_restore.released import find_released
 from manuscript_restore.synthesis import generate_page
 
 VIT = {"encoder": "vit_tiny_patch16_224", "image_size": 64, "colour_head": True}

@@ -16,7 +16,8 @@ from manuscript_restore import Restorer
 from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.archive.metadata import Resolution
 from manuscript_restore.cli import app
-from manuscript_restore.images import from_array, read, to_float
+from manuscript_restore.images import read
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.models import build_model
 
 

@@ -12,7 +12,8 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import Model, measure, methods_of
 from manuscript_restore.evaluation.pairs import DegradedPages, Pair, Task, TextPages
 from manuscript_restore.evaluation.scores import Judge
-from manuscript_restore.images import from_array, to_float, write
+from manuscript_restore.images import write
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.synthesis import PageGenerator
 from tests.test_evaluate import evaluate as evaluate
 from tests.test_evaluate import pair_folders

@@ -10,7 +10,7 @@ from skimage.filters import unsharp_mask as skimage_unsharp
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.peers import GRIDS, PEERS, build_peer, otsu, sauvola, tune_peer
-from manuscript_restore.images import from_array, to_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 from manuscript_restore.metrics import psnr
 from manuscript_restore.synthesis import generate_page
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from manuscript_restore import Restorer
-from manuscript_restore.checkpoint import find_released
-from manuscript_restore.images import from_array, to_float
 from manuscript_restore.images.colour import to_lab
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.metrics import psnr, ssim
+from manuscript_restore.released import find_released
 from manuscript_restore.synthesis import generate_page
 from tests.damage import preset
 

@@ -20,13 +20,14 @@ from typer.testing import CliRunner, Result
 
 from manuscript_restore import images
 from manuscript_restore.archive import open_document
-from manuscript_restore.checkpoint import identify
 from manuscript_restore.cli import app
+from manuscript_restore.images import tensors
 from manuscript_restore.inference import Restorer
 from manuscript_restore.inference import job as job_module
 from manuscript_restore.inference.job import Job, Output, alone_in
 from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
+from manuscript_restore.released import identify
 from manuscript_restore.restore import main
 from tests.processes import start
 
@@ -78,8 +79,8 @@ def test_a_folder_is_restored_and_mirrored(scans: Path, tmp_path: Path, model: P
     assert "3 pages: 3 restored" in result.stdout
     assert files(tmp_path / "out") == ["1.png", "leaves/10.jpg", "leaves/2.png"]
     assert digest(scans) == before
-    page = images.to_float(images.from_array(images.read(scans / "1.png")))
-    expected = images.to_array(images.to_uint8(Restorer.from_checkpoint(model, device="cpu").restore(page)))
+    page = tensors.to_float(tensors.from_array(images.read(scans / "1.png")))
+    expected = tensors.to_array(tensors.to_uint8(Restorer.from_checkpoint(model, device="cpu").restore(page)))
     np.testing.assert_allclose(images.read(tmp_path / "out/1.png").astype(int), expected, atol=1)
 
 

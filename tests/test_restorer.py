@@ -11,17 +11,20 @@ from skimage import color, measure
 from torch import Tensor
 
 import manuscript_restore
-from manuscript_restore.checkpoint import export, identify, load_model
+from manuscript_restore.checkpoint import export, load_model
 from manuscript_restore.errors import UserError
-from manuscript_restore.inference import Restorer, Settings, TorchBackend
+from manuscript_restore.images import to_picture
+from manuscript_restore.inference import Restorer, Settings
 from manuscript_restore.inference.evidence import Band, BlockMeans, Evidence, Scores
 from manuscript_restore.inference.restorer import DOUBT
 from manuscript_restore.inference.tone import SAMPLES, sample_starts
+from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.models import build_model
+from manuscript_restore.released import identify
 
 
 class Function:
-    """A backend that is a plain function, and counts its calls."""
+    """A backend that is a plain function of tensors, and counts its calls."""
 
     description = "function"
 
@@ -32,13 +35,13 @@ class Function:
     def default_batch(self, tile: int) -> int:
         return 2
 
-    def look(self, tiles: Tensor) -> Tensor:
-        return tiles.mean(dim=(1, 2, 3))[:, None]
+    def look(self, tiles: np.ndarray) -> np.ndarray:
+        return tiles.mean(axis=(1, 2, 3))[:, None]
 
-    def __call__(self, tiles: Tensor, looked: Tensor | None = None) -> Tensor:
+    def __call__(self, tiles: np.ndarray, looked: np.ndarray | None = None) -> np.ndarray:
         self.num_tiles += len(tiles)
         self.looked = looked
-        return self.function(tiles)
+        return self.function(torch.from_numpy(np.ascontiguousarray(tiles))).numpy()
 
 
 def restorer(function=lambda tiles: tiles, *, has_maps: bool = False, **settings) -> Restorer:
@@ -127,12 +130,23 @@ def test_other_shapes_and_types_are_refused(image) -> None:
         restorer().restore(image)
 
 
-@pytest.mark.parametrize(
-    "image", [torch.rand(8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), np.zeros((3, 8, 8), np.float32)]
-)
+@pytest.mark.parametrize("image", [torch.rand(8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8), [[[0.5]]]])
 def test_evidence_refuses_them_too(image) -> None:
     with pytest.raises(UserError, match=r"must be|takes (a )?float"):
         restorer().restore_with_evidence(image)
+
+
+def test_evidence_is_of_the_kind_of_the_page() -> None:
+    original = page(3, 70, 90)
+    of_tensor, of_array = (
+        restorer(of_bright_pixels, has_maps=True, confidence=True).restore_with_evidence(picture)
+        for picture in (original, original.numpy())
+    )
+    for name in ("image", "change", "confidence", "damage", "ink"):
+        tensor, array = getattr(of_tensor, name), getattr(of_array, name)
+        assert tensor.dtype == torch.float32
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(tensor.numpy(), array)
 
 
 def test_floats_of_another_range_are_refused() -> None:
@@ -157,14 +171,14 @@ def test_the_network_sees_pages_upright(orientation: int) -> None:
         marked[:, 0, :10, :4] = 1.0
         return marked
 
-    stored = page(3, 40, 60)
+    stored = page(3, 40, 60).numpy()
     bands = restorer(mark).bands(
         lambda top, bottom: stored[:, top:bottom], height=40, width=60, orientation=orientation
     )
-    restored = torch.cat([band.restored for band in bands], dim=1)
+    restored = np.concatenate([band.restored for band in bands], axis=1)
 
-    def upright(picture: Tensor) -> np.ndarray:
-        image = Image.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
+    def upright(picture: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(to_picture(picture))
         image.getexif()[274] = orientation
         return np.asarray(ImageOps.exif_transpose(image))
 
@@ -309,24 +323,28 @@ def test_the_change_map_is_scikit_images() -> None:
 
 @pytest.mark.parametrize("longest", [40, 100, 1000])
 def test_block_means_are_scikit_images(longest: int) -> None:
-    picture = page(3, 77, 130)
+    picture = page(3, 77, 130).numpy()
     means = BlockMeans(77, 130, longest=longest, channels=3)
     for top in range(0, 77, 10):
         means.add(top, picture[:, top : top + 10])
     factor = means.factor
     assert max(means.means().shape) <= longest
     counts = measure.block_reduce(np.ones((77, 130)), (factor, factor), np.sum)
-    expected = measure.block_reduce(picture.numpy(), (1, factor, factor), np.sum) / counts
-    np.testing.assert_allclose(means.means().numpy(), expected, rtol=1e-5)
+    expected = measure.block_reduce(picture, (1, factor, factor), np.sum) / counts
+    np.testing.assert_allclose(means.means(), expected, rtol=1e-5)
 
 
 def test_scores_describe_the_change() -> None:
-    original, restored = page(3, 61, 83), page(3, 61, 83, seed=1)
+    original, restored = page(3, 61, 83).numpy(), page(3, 61, 83, seed=1).numpy()
     scores = Scores()
     for top in range(0, 61, 7):
         rows = slice(top, top + 7)
-        scores.add(Band(top, original[:, rows], restored[:, rows], torch.full((len(original[0, rows]), 83), 0.05)))
-    lab = (color.rgb2lab(x.permute(1, 2, 0).numpy()) for x in (original[:, ::5, ::5], restored[:, ::5, ::5]))
+        scores.add(
+            Band(
+                top, original[:, rows], restored[:, rows], np.full((len(original[0, rows]), 83), 0.05, np.float32)
+            )
+        )
+    lab = (color.rgb2lab(x.transpose(1, 2, 0)) for x in (original[:, ::5, ::5], restored[:, ::5, ::5]))
     change = color.deltaE_ciede2000(*lab)
     summary = scores.summary()
     assert summary["change_mean"] == pytest.approx(change.mean(), rel=1e-3)
@@ -339,7 +357,7 @@ def test_scores_describe_the_change() -> None:
 
 def test_evidence_draws_what_was_asked_for() -> None:
     evidence = Evidence(50, 40, maps=frozenset({"change", "comparison"}))
-    evidence.add(Band(0, torch.zeros(1, 50, 40), torch.ones(1, 50, 40), None))
+    evidence.add(Band(0, np.zeros((1, 50, 40), np.float32), np.ones((1, 50, 40), np.float32), None))
     pictures = evidence.pictures()
     assert set(pictures) == {"change", "comparison"}
     assert pictures["change"].size == (40, 50)
@@ -453,8 +471,8 @@ def test_a_batch_that_is_too_large_is_halved() -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return 1 - tiles
 
-    tiles = page(10, 3, 16, 16)
-    torch.testing.assert_close(TorchBackend(Small(), device="cpu")(tiles), 1 - tiles)
+    tiles = page(10, 3, 16, 16).numpy()
+    np.testing.assert_allclose(TorchBackend(Small(), device="cpu")(tiles), 1 - tiles)
 
 
 @pytest.mark.gpu

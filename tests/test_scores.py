@@ -13,7 +13,7 @@ from torchvision.models import squeezenet1_1
 
 from manuscript_restore import metrics
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import from_array, to_float
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.metrics.learned import learned_score
 from manuscript_restore.synthesis import generate_page
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from manuscript_restore.checkpoint import WEIGHTS, export, find_released, load_model
+from manuscript_restore.checkpoint import export, load_model
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference import Restorer
+from manuscript_restore.released import WEIGHTS, find_released
 from tests.test_onnx import MAPS, PLAIN, save, tiles
 
 spandrel = pytest.importorskip("spandrel", reason="spandrel is not installed")
@@ -35,7 +36,7 @@ def test_a_tile_comes_out_as_of_the_network(models: list[Path], which: int) -> N
         3,
         3,
     )
-    seen = tiles(1, 70, 41)  # no multiple of the patch
+    seen = torch.from_numpy(tiles(1, 70, 41))  # no multiple of the patch
     with torch.inference_mode():
         expected = load_model(models[which])(seen)
     assert (expected - seen).abs().max() > 0.01
@@ -43,7 +44,7 @@ def test_a_tile_comes_out_as_of_the_network(models: list[Path], which: int) -> N
 
 
 def test_a_page_comes_out_as_restored(models: list[Path]) -> None:
-    page = tiles(1, 280, 300)
+    page = torch.from_numpy(tiles(1, 280, 300))
     opened = spandrel.ModelLoader().load_from_file(models[0] / WEIGHTS)
     assert opened.tiling == spandrel.ModelTiling.INTERNAL
     expected = Restorer.from_checkpoint(models[0], device="cpu", engine="torch").restore(page[0])

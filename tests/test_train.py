@@ -15,7 +15,7 @@ from PIL import Image
 
 from manuscript_restore.checkpoint import PREFIX, export, load_model, start_from
 from manuscript_restore.config import build, config_dir
-from manuscript_restore.images import quantize
+from manuscript_restore.images.tensors import quantize
 from manuscript_restore.metrics import psnr
 from manuscript_restore.models import build_model
 from manuscript_restore.train import main

@@ -5,7 +5,7 @@ Neither can run code: checkpoints are read with ``weights_only=True``, safetenso
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,9 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.models import RestorationNetwork, build_model
 from manuscript_restore.models.soundness import MIN_SIDE
+from manuscript_restore.released import CONFIG, ONNX, ONNX_LOOK, WEIGHTS, find_model, identify
 
 PREFIX = "model."
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-ONNX, ONNX_LOOK = "model.onnx", "look.onnx"
-RELEASED = Path(__file__).parent / "weights"
-"""A folder for each model that comes with the package."""
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which network it was: its name, and the SHA-256 of the file of its weights."""
-
-    name: str
-    sha256: str
 
 
 def load_model(path: str | Path) -> RestorationNetwork:
@@ -135,15 +124,12 @@ def export(
 
 
 def describe(path: str | Path) -> Descriptor:
-    """What a released model's folder says of it; of a training checkpoint, what follows from the file.
+    """What follows from a training checkpoint; an exported model's folder has its own: `Descriptor.read`.
 
     Raises:
         UserError: As `load_model`.
     """
-    path = Path(path)
-    if path.is_dir():
-        return Descriptor.read(path / CONFIG)
-    return _describe(load_model(path), read_checkpoint(path)["hyper_parameters"], name=path.name)
+    return _describe(load_model(path), read_checkpoint(path)["hyper_parameters"], name=Path(path).name)
 
 
 def _describe(network: RestorationNetwork, hyper_parameters: Mapping[str, Any], *, name: str) -> Descriptor:
@@ -212,31 +198,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             unfinished.write_bytes(content)
 
 
-def find_released(name: str) -> Path:
-    """The folder of a model that comes with the package.
-
-    Raises:
-        UserError: There is none of that name.
-    """
-    folder = RELEASED / name
-    if not (folder / CONFIG).is_file():
-        known = ", ".join(sorted(path.parent.name for path in RELEASED.glob(f"*/{CONFIG}")))
-        raise UserError(
-            f"model {name}: no such file, and none of that name comes with this package "
-            f"(there is {known or 'none yet'}); give the path of a training checkpoint or of an exported model"
-        )
-    return folder
-
-
-def find_model(model: str) -> Path:
-    """The path as it is if there is something, else the folder of the model of that name in the package.
-
-    Raises:
-        UserError: Neither is there.
-    """
-    return Path(model) if Path(model).exists() else find_released(model)
-
-
 def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
     """Give a network the weights of a checkpoint or a released model of the same shape, for views of its own size.
 
@@ -268,17 +229,6 @@ def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
             "train with the model options of that model"
         )
     network.load_state_dict(weights)
-
-
-def identify(path: str | Path) -> ModelIdentity:
-    """Name and hash of a training checkpoint or a released model."""
-    path = Path(path)
-    if path.is_dir():
-        name, file = Descriptor.read(path / CONFIG).name, path / WEIGHTS
-    else:
-        name, file = path.name, path
-    with file.open("rb") as content:
-        return ModelIdentity(name, hashlib.file_digest(content, "sha256").hexdigest())
 
 
 def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,24 @@ import typer
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Restore damaged manuscript pages.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Restore damaged manuscript pages."
+)
 TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"manuscript-restore {version('manuscript-restore')}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Restore damaged manuscript pages."""
 
 
@@ -58,6 +71,7 @@ def export(
     ] = None,
 ) -> None:
     """Turn a training checkpoint into a model you can share: numbers and settings, no code."""
+    import manuscript_restore.requires_train  # noqa: F401
     from manuscript_restore import checkpoint as models
 
     try:
@@ -85,10 +99,18 @@ def describe(
     json: Annotated[bool, typer.Option("--json", help="As its config.json has it.")] = False,
 ) -> None:
     """Say what a model is for, what it takes and gives, and what it was trained on."""
-    from manuscript_restore import checkpoint as models
+    from manuscript_restore.descriptor import Descriptor
+    from manuscript_restore.released import CONFIG, find_model
 
     try:
-        described = models.describe(models.find_model(model))
+        path = find_model(model)
+        if path.is_dir():
+            described = Descriptor.read(path / CONFIG)
+        else:
+            import manuscript_restore.requires_train  # noqa: F401
+            from manuscript_restore import checkpoint as models
+
+            described = models.describe(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -104,13 +126,15 @@ def onnx(
     ] = None,
 ) -> None:
     """Write the ONNX files of an exported model beside its weights, and check them."""
+    import manuscript_restore.requires_train  # noqa: F401
     from manuscript_restore import checkpoint as models
+    from manuscript_restore.released import find_model
 
     try:
         if single:
-            models.write_single_onnx(models.find_model(model), single)
+            models.write_single_onnx(find_model(model), single)
         else:
-            models.write_onnx(models.find_model(model))
+            models.write_onnx(find_model(model))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

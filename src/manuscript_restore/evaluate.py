@@ -8,13 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import manuscript_restore.requires_train  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import torch
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from manuscript_restore.checkpoint import find_model, identify, load_model
+from manuscript_restore.checkpoint import load_model
 from manuscript_restore.config import build, plain, run_command
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED, Method, Model, measure, methods_of
@@ -31,8 +34,9 @@ from manuscript_restore.evaluation.results import (
 from manuscript_restore.evaluation.scores import Judge
 from manuscript_restore.evaluation.sections import section
 from manuscript_restore.evaluation.statistics import Row, Summary, by_group, summarise
-from manuscript_restore.inference import TorchBackend
+from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.metrics.learned import learned_score
+from manuscript_restore.released import find_model, identify
 from manuscript_restore.training.loggers import build_loggers, release
 
 TASKS = ("degraded", "pairs", "binarisation", "text")

@@ -8,6 +8,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import manuscript_restore.requires_train  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import cv2
 import numpy as np
 from omegaconf import DictConfig

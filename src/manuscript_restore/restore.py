@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from manuscript_restore.errors import UserError
 
@@ -87,11 +85,11 @@ def restore(
             "comparison": comparison,
         }
         # Here, so that --help does not wait for PyTorch.
-        from manuscript_restore.checkpoint import find_model
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
         from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
+        from manuscript_restore.released import find_model
 
         look = Look.of(like) if like else None
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
@@ -129,6 +127,9 @@ class PageProgress:
     """A progress bar in pages, to which pages in work count in part; and the words of the end."""
 
     def __init__(self, plan: "Plan", report: Path | None) -> None:
+        from rich.console import Console  # here: --help does without
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
         self._tasks, self._left_out = plan.tasks, plan.left_out
         self._told = f"{report} says why" if report else "--report FILE says why"
         self._shares: dict[Path, float] = {}

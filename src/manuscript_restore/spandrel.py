@@ -12,10 +12,12 @@ from safetensors.torch import load_file
 from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor, ModelTiling, StateDict
 from torch import Tensor
 
-from manuscript_restore.checkpoint import CONFIG, RELEASED, WEIGHTS, find_model, identify, load_model
+from manuscript_restore.checkpoint import load_model
 from manuscript_restore.errors import UserError
-from manuscript_restore.inference import Restorer, TorchBackend
+from manuscript_restore.inference import Restorer
+from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.models import RestorationNetwork
+from manuscript_restore.released import CONFIG, RELEASED, WEIGHTS, find_model, identify
 
 
 def register(*models: str | Path) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 if __name__ == "__main__":  # Ctrl-C during the imports, which take seconds, ends without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import manuscript_restore.requires_train  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode

@@ -8,7 +8,7 @@ from torch.utils.data import default_collate
 
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.data.surround import lay_surround
-from manuscript_restore.images import to_float, to_uint8
+from manuscript_restore.images.tensors import to_float, to_uint8
 
 
 class DamagedBatch:

@@ -17,7 +17,7 @@ from manuscript_restore.data.ink import find_ink, split_ink
 from manuscript_restore.data.sources import PageSource, stable_hash
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import from_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_float, to_uint8
 
 REDRAWS = 8
 """Of the damage of a fixed pair that left the page as it was."""

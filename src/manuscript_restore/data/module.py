@@ -23,7 +23,7 @@ from manuscript_restore.data.splits import NUM_GENERATED, Splits, check_number
 from manuscript_restore.data.views import Augment, View
 from manuscript_restore.data.workers import init_worker
 from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.images import to_float
+from manuscript_restore.images.tensors import to_float
 
 Batch = dict[str, Any]
 

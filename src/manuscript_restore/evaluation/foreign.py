@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.degradation.base import check_range
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import from_array, to_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
     # Ink

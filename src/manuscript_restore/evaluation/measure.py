@@ -15,7 +15,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.pairs import Pair, Task
 from manuscript_restore.evaluation.scores import NO_HARM, UNTOUCHED_SHARE, Judge, describe
 from manuscript_restore.evaluation.statistics import Row
-from manuscript_restore.images import quantize
+from manuscript_restore.images.tensors import quantize
 from manuscript_restore.inference import Backend, Restorer, Settings
 from manuscript_restore.inference.evidence import INK
 

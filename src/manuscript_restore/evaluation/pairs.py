@@ -21,7 +21,7 @@ from manuscript_restore.data.sources import stable_hash
 from manuscript_restore.data.views import View
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.neighbours import Neighbours
-from manuscript_restore.images import from_array, to_float
+from manuscript_restore.images.tensors import from_array, to_float
 from manuscript_restore.inference.look import Look
 from manuscript_restore.synthesis import PageGenerator
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from manuscript_restore.data.ink import STROKE, WINDOW, background_of
 from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.images import from_array, to_array, to_float, to_uint8
+from manuscript_restore.images.tensors import from_array, to_array, to_float, to_uint8
 from manuscript_restore.metrics import psnr
 
 Array = NDArray[np.uint8]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from manuscript_restore.evaluation.tables import Table
-from manuscript_restore.images import to_array, to_uint8
+from manuscript_restore.images import to_picture
 
 LONGEST_SIDE = 1100
 """Of a picture in the report, pixels; larger ones are shrunk."""
@@ -83,7 +84,7 @@ class Case:
     caption: str
     degraded: Tensor
     restored: Tensor
-    details: Mapping[str, Tensor] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def wide(self) -> bool:
@@ -124,9 +125,9 @@ class Report:
         return "\n".join(parts)
 
 
-def data_uri(picture: Tensor) -> str:
+def data_uri(picture: Any) -> str:
     """A picture (3, H, W) in [0, 1] as the text that an ``img`` element holds."""
-    image = Image.fromarray(to_array(to_uint8(picture)))
+    image = Image.fromarray(to_picture(picture))
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     image.save(content, "WEBP", quality=WEBP_QUALITY)

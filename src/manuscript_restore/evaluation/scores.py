@@ -10,7 +10,7 @@ from manuscript_restore import metrics
 from manuscript_restore.evaluation import ocr
 from manuscript_restore.evaluation.pairs import Pair
 from manuscript_restore.evaluation.peers import BINARISERS
-from manuscript_restore.images import to_array, to_uint8
+from manuscript_restore.images.tensors import to_array, to_uint8
 from manuscript_restore.metrics.binary import Mask, binary_scores
 from manuscript_restore.metrics.learned import Score
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -12,8 +13,8 @@ from manuscript_restore.evaluation.report import Bar, Case, Plot, Section
 from manuscript_restore.evaluation.scores import OF_CLEAN, ScoreInfo, describe
 from manuscript_restore.evaluation.statistics import Estimate, Row, Summary, by_damage, by_group, summarise
 from manuscript_restore.evaluation.tables import Table
-from manuscript_restore.images import quantize
 from manuscript_restore.images.figures import error_map, ink_errors
+from manuscript_restore.images.tensors import quantize
 
 INTROS = {
     "clean": "Restored pages against the clean ones they were damaged from.",
@@ -161,7 +162,7 @@ def _cases(
     return cases
 
 
-def _details(pair: Pair, restored: Tensor, score: str) -> dict[str, Tensor]:
+def _details(pair: Pair, restored: Tensor, score: str) -> dict[str, Any]:
     """The truth and where the pictures miss it, by caption."""
     views = {"degraded": pair.degraded, "restored": restored}
     if pair.clean is not None:

@@ -1,17 +1,14 @@
-"""Pictures in memory: files ↔ arrays ↔ tensors, their colours, and sheets of them to look at."""
+"""Pictures in memory: files ↔ arrays, their colours, sheets of them to look at; and tensors, for training."""
 
 from manuscript_restore.archive import MAX_PIXELS
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.images.pixels import (
+    as_floats,
     decode,
     find_images,
-    from_array,
-    quantize,
     read,
-    to_array,
-    to_float,
+    to_picture,
     to_rgb,
-    to_uint8,
     walk,
     write,
 )
@@ -19,15 +16,12 @@ from manuscript_restore.images.pixels import (
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "as_floats",
     "decode",
     "find_images",
-    "from_array",
-    "quantize",
     "read",
-    "to_array",
-    "to_float",
+    "to_picture",
     "to_rgb",
-    "to_uint8",
     "walk",
     "write",
 ]

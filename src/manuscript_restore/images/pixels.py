@@ -1,7 +1,7 @@
-"""Image files ↔ arrays ↔ tensors: the only place that divides by 255.
+"""Image files ↔ arrays, without PyTorch; `images.tensors` has the conversions for training.
 
-Three forms of one picture: an *array* is uint8 (H, W, 3) RGB, a *tensor* uint8 (3, H, W), a *float tensor*
-float32 (3, H, W) in [0, 1]. RGB is taken as stored, its ICC profile not applied; inks and Lab become sRGB.
+An *array* is uint8 (H, W, 3) RGB; *floats* are float32 (3, H, W) in [0, 1]. RGB is taken as stored, its ICC
+profile not applied; inks and Lab become sRGB.
 """
 
 import os
@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from natsort import natsorted, ns
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from torch import Tensor
 
 from manuscript_restore.archive import MAX_PIXELS, Page, colours, kinds, open_document
 from manuscript_restore.archive.kinds import FORMATS
@@ -88,13 +86,13 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"))
 
 
-def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int = 95) -> None:
+def write(image: Any, path: str | Path, *, quality: int = 95) -> None:
     """Write a picture as an 8-bit RGB file in the format of the suffix.
 
     The file is written beside its place and then renamed: a reader sees the old file or the whole new one.
 
     Args:
-        image: Float tensor (3, H, W) in [0, 1], or uint8 array (H, W, 3).
+        image: uint8 array (H, W, 3), or array or tensor of floats (3, H, W) in [0, 1].
         path: Ends in one of `FORMATS`.
         quality: Of JPEG and WebP, 1–100; the other formats are lossless.
 
@@ -105,7 +103,7 @@ def write(image: Tensor | NDArray[np.uint8], path: str | Path, *, quality: int =
     image_format = FORMATS.get(path.suffix.lower())
     if image_format is None:
         raise UserError(f"{path}: unknown image suffix {path.suffix!r}; use one of {', '.join(FORMATS)}")
-    array = to_array(to_uint8(image)) if isinstance(image, Tensor) else image
+    array = image if getattr(image, "dtype", None) == np.uint8 else to_picture(image)
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"quality": quality},
@@ -157,26 +155,14 @@ def walk(folder: Path, on_error: Callable[[OSError], object] | None = None) -> I
         yield from (Path(root, name) for name in files if not name.startswith("."))
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 → float32 in [0, 1], any shape."""
-    return images.to(torch.float32) / 255
+def as_floats(picture: Any) -> NDArray[np.float32]:
+    """An array or a tensor (on any device) of numbers as a float32 array of the same shape."""
+    if hasattr(picture, "detach"):
+        picture = picture.detach().cpu().float().numpy()
+    return np.asarray(picture, np.float32)
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Float in [0, 1] → uint8, rounded and clamped, any shape."""
-    return (images.to(torch.float32).clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def quantize(images: Tensor) -> Tensor:
-    """Round float [0, 1] to the 256 values that an 8-bit file can hold."""
-    return to_float(to_uint8(images))
-
-
-def from_array(array: NDArray[np.uint8]) -> Tensor:
-    """uint8 array (H, W, 3) → uint8 tensor (3, H, W), a copy."""
-    return torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))
-
-
-def to_array(image: Tensor) -> NDArray[np.uint8]:
-    """uint8 tensor (3, H, W) → uint8 array (H, W, 3)."""
-    return np.ascontiguousarray(image.detach().cpu().permute(1, 2, 0).numpy())
+def to_picture(floats: Any) -> NDArray[np.uint8]:
+    """Array or tensor (3, H, W) or (1, H, W) in [0, 1] → uint8 array (H, W, 3 or 1), rounded and clamped."""
+    levels = np.rint(as_floats(floats).clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))

@@ -1,10 +1,13 @@
 """Which engine runs a network."""
 
+import importlib.util
+import os
+import platform
 from pathlib import Path
 
-from manuscript_restore.checkpoint import ONNX, ONNX_LOOK, identify, load_model
 from manuscript_restore.errors import UserError
-from manuscript_restore.inference.backends import Backend, TorchBackend, find_device
+from manuscript_restore.inference.backends import Backend
+from manuscript_restore.released import ONNX, ONNX_LOOK, identify
 
 ENGINES = ("auto", "onnx", "torch")
 
@@ -32,9 +35,9 @@ def open_backend(
         raise UserError(f"engine={engine}: must be one of {', '.join(ENGINES)}")
     if engine == "auto":
         asks_torch = compile or precision not in ("auto", "fp32") or not (Path(path) / ONNX).is_file()
-        engine = "torch" if asks_torch or find_device(device).type != "cpu" else "onnx"
+        engine = "torch" if asks_torch or not _is_cpu(device) else "onnx"
     if engine == "torch":
-        return TorchBackend(load_model(path), device=device, precision=precision, compile=compile)
+        return _open_torch(path, device=device, precision=precision, compile=compile)
     for key, value, can in (
         ("device", device, device in ("auto", "cpu")),
         ("precision", precision, precision in ("auto", "fp32")),
@@ -49,3 +52,34 @@ def open_backend(
     from manuscript_restore.inference.onnx_engine import OnnxBackend
 
     return OnnxBackend(Path(path) / ONNX, Path(path) / ONNX_LOOK, weights_sha256=identify(path).sha256)
+
+
+def _open_torch(path: str | Path, *, device: str, precision: str, compile: bool) -> Backend:
+    if not _has_torch():
+        raise UserError(
+            f"model {path}: without {ONNX} in its folder, or with options that engine=onnx does not have, "
+            "it needs PyTorch: pip install 'manuscript-restore[train]'"
+        )
+    from manuscript_restore.checkpoint import load_model
+    from manuscript_restore.inference.torch_engine import TorchBackend
+
+    return TorchBackend(load_model(path), device=device, precision=precision, compile=compile)
+
+
+def _is_cpu(device: str) -> bool:
+    """Whether that is the CPU; PyTorch, which takes seconds to import, is asked only where there is a GPU."""
+    if device != "auto" or not _has_torch() or not _may_have_gpu():
+        return device in ("auto", "cpu")
+    from manuscript_restore.inference.torch_engine import find_device
+
+    return find_device(device).type == "cpu"
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _may_have_gpu() -> bool:
+    """Whether there are traces of one: NVIDIA's or AMD's driver (Windows has it in WSL, too), or Apple's chips."""
+    traces = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    return platform.system() == "Windows" or platform.machine() == "arm64" or any(map(os.path.exists, traces))

@@ -7,19 +7,17 @@ page was left as it is. Maps of pages beyond `MAP_SIDE` are block means at a who
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from manuscript_restore.archive.bilevel import BilevelTiff
-from manuscript_restore.images import to_array, to_uint8
+from manuscript_restore.images import to_picture
 from manuscript_restore.images.colour import delta_e_2000
 from manuscript_restore.images.figures import contact_sheet
 
+Floats = NDArray[np.float32]
 MAP_SIDE = 6000
 """Longest side of a map, pixels."""
 COMPARISON_SIDE = 1600
@@ -47,21 +45,21 @@ class Band:
     """
 
     top: int
-    original: Tensor
-    restored: Tensor
-    spread: Tensor | None
-    damage: Tensor | None = None
-    ink: Tensor | None = None
+    original: Floats
+    restored: Floats
+    spread: Floats | None
+    damage: Floats | None = None
+    ink: Floats | None = None
 
 
-def change(band: Band) -> Tensor:
+def change(band: Band) -> Floats:
     """CIEDE2000 between the original and the restored rows: (n, W)."""
-    return delta_e_2000(_colours(band.original), _colours(band.restored))
+    return delta_e_2000(_colours(band.original), _colours(band.restored)).astype(np.float32)
 
 
-def confidence(spread: Tensor) -> Tensor:
+def confidence(spread: Floats) -> Floats:
     """Spread of the views (n, W) → confidence in [0, 1], 1 where they agree."""
-    return (1 - spread / SPREAD_LIMIT).clamp(0, 1)
+    return (1 - spread / SPREAD_LIMIT).clip(0, 1)
 
 
 class BlockMeans:
@@ -73,21 +71,21 @@ class BlockMeans:
         self._sums = np.zeros(shape, np.float32)
         self._height, self._width = height, width
 
-    def add(self, top: int, rows: Tensor) -> None:
+    def add(self, top: int, rows: Floats) -> None:
         """Add rows (C, n, W) that start at row ``top`` of the picture."""
-        values = rows.numpy()
         columns = np.arange(0, self._width, self.factor)
-        across = np.add.reduceat(values, columns, axis=2)
-        blocks = (top + np.arange(values.shape[1])) // self.factor
+        across = np.add.reduceat(rows, columns, axis=2)
+        blocks = (top + np.arange(rows.shape[1])) // self.factor
         starts = np.flatnonzero(np.r_[True, np.diff(blocks) > 0])
         self._sums[:, blocks[starts]] += np.add.reduceat(across, starts, axis=1)
 
-    def means(self) -> Tensor:
+    def means(self) -> Floats:
         """The reduced picture (C, h, w)."""
         heights, widths = (
             np.minimum(self.factor, side - np.arange(0, side, self.factor)) for side in (self._height, self._width)
         )
-        return torch.from_numpy(self._sums / (heights[:, None] * widths).astype(np.float32))
+        means: Floats = self._sums / (heights[:, None] * widths)
+        return means.astype(np.float32)
 
 
 class Scores:
@@ -104,19 +102,19 @@ class Scores:
         """Count a band."""
         first = -band.top % SAMPLING
 
-        def sample(rows: Tensor) -> Tensor:
+        def sample(rows: Floats) -> Floats:
             return rows[..., first::SAMPLING, ::SAMPLING]
 
-        changes = change(Band(band.top, sample(band.original), sample(band.restored), None)).flatten()
-        bins = (changes * BINS_PER_UNIT).round().long().clamp(max=len(self._histogram) - 1)
-        self._histogram += np.bincount(bins.numpy(), minlength=len(self._histogram))
-        self._change += changes.sum().item()
+        changes = change(Band(band.top, sample(band.original), sample(band.restored), None)).ravel()
+        bins = np.rint(changes * BINS_PER_UNIT).astype(np.int64).clip(max=len(self._histogram) - 1)
+        self._histogram += np.bincount(bins, minlength=len(self._histogram))
+        self._change += float(changes.sum(dtype=np.float64))
         if band.spread is not None:
-            total = confidence(sample(band.spread)).sum().item()
+            total = float(confidence(sample(band.spread)).sum(dtype=np.float64))
             self._confidence = (self._confidence or 0.0) + total
         if band.damage is not None:
-            self._damage = (self._damage or 0.0) + sample(band.damage).sum().item()
-            self._sound = self._sound and not band.damage.any()
+            self._damage = (self._damage or 0.0) + float(sample(band.damage).sum(dtype=np.float64))
+            self._sound = self._sound and not bool(band.damage.any())
 
     def summary(self) -> dict[str, float]:
         """Mean and 95th percentile of the change in CIEDE2000, and the share of pixels that changed visibly.
@@ -166,7 +164,7 @@ class Evidence:
         """Add the next rows."""
         self.scores.add(band)
         if self.ink and band.ink is not None:
-            self.ink.add((band.ink > INK).numpy())
+            self.ink.add(band.ink > INK)
         if "change" in self._maps or self._pair:
             changed = change(band)[None]
             if "change" in self._maps:
@@ -189,7 +187,7 @@ class Evidence:
         }
         if self._pair:
             original, restored, changed = (means.means() for means in self._pair)
-            shown = (changed * (CHANGE_LEVELS / 255)).expand(3, -1, -1).clamp(0, 1)
+            shown = np.repeat((changed * (CHANGE_LEVELS / 255)).clip(0, 1), 3, axis=0)
             panels = [(original, "before"), (restored, "after"), (shown, "change: white is CIEDE2000 25.5")]
             wide = original.shape[2] > 2 * original.shape[1]  # a palm leaf: one above the other
             rows = [[panel] for panel in panels] if wide else [panels]
@@ -205,10 +203,9 @@ class Evidence:
         return {name: means.factor for name, means in self._maps.items()}
 
 
-def _colours(rows: Tensor) -> Tensor:
-    return rows[:3] if rows.shape[0] >= 3 else rows[:1].expand(3, -1, -1)
+def _colours(rows: Floats) -> Floats:
+    return rows[:3] if rows.shape[0] >= 3 else np.broadcast_to(rows[:1], (3, *rows.shape[1:]))
 
 
-def _grey_picture(values: Tensor) -> Image.Image:
-    array: NDArray[Any] = to_array(to_uint8(values))
-    return Image.fromarray(array[..., 0])
+def _grey_picture(values: Floats) -> Image.Image:
+    return Image.fromarray(to_picture(values)[..., 0])

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from manuscript_restore.archive import Document, Page, open_document, write_pages
 from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.inference.evidence import Evidence
+from manuscript_restore.inference.evidence import Band, Evidence
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
 from manuscript_restore.inference.restorer import Restorer
@@ -213,15 +211,17 @@ class Job:
         page = document.pages[number]
         scale = np.iinfo(page.dtype).max
 
-        def read(top: int, bottom: int) -> Tensor:
-            rows = torch.from_numpy(np.ascontiguousarray(page.rows(top, bottom).transpose(2, 0, 1)))
-            return rows.to(torch.float32) / scale
+        def read(top: int, bottom: int) -> NDArray[np.float32]:
+            rows = page.rows(top, bottom).transpose(2, 0, 1).astype(np.float32, order="C")
+            rows /= scale
+            return rows
 
-        for band in self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation):
+        bands = self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation)
+        for band in _ahead(bands):
             if self._stop.is_set():
                 raise _StoppedError
             evidence.add(band)  # before the rows go: a writer that has them all asks for no more
-            written = (band.restored * scale).round_().to(torch.uint16).numpy().astype(page.dtype)
+            written = np.rint(band.restored * scale).astype(page.dtype)
             done = (band.top + band.restored.shape[1]) / page.height
             if self._on_progress:
                 self._on_progress(task, (number + done) / len(document.pages))
@@ -272,6 +272,15 @@ class Job:
             # Names that are not UTF-8 are escaped, as JSON allows.
             text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
             sidecar.write_text(text, "utf-8", "backslashreplace")
+
+
+def _ahead(bands: Iterator[Band]) -> Iterator[Band]:
+    """The same, each made while the one before is written."""
+    with ThreadPoolExecutor(1, thread_name_prefix="bands") as pool:
+        coming = pool.submit(next, bands, None)
+        while band := coming.result():
+            coming = pool.submit(next, bands, None)
+            yield band
 
 
 @contextlib.contextmanager

@@ -3,18 +3,13 @@
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from manuscript_restore.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Floats = NDArray[np.float32]
+from manuscript_restore.inference.backends import Floats
 
 
 class OnnxBackend:
@@ -48,27 +43,28 @@ class OnnxBackend:
         """Four tiles of 256²: more leave the cache."""
         return max(1, 4 * 256**2 // tile**2)
 
-    def look(self, tiles: "Tensor") -> "Tensor":
+    def look(self, tiles: Floats) -> Floats:
         """What the network says of each of (B, 3, h, w) as a whole: (B, 1)."""
-        return _to_tensor(self._look_at(_to_array(tiles)))
+        return self._look_at(tiles)
 
-    def __call__(self, tiles: "Tensor", looked: "Tensor | None" = None) -> "Tensor":
+    def __call__(self, tiles: Floats, looked: Floats | None = None) -> Floats:
         """Restore (B, 3, h, w): the same, or with maps (B, 5, h, w)."""
-        images = _to_array(tiles)
+        images = np.ascontiguousarray(tiles)
         height, width = images.shape[-2:]
         feeds = {"tiles": _extended(images, -height % self._multiple, -width % self._multiple)}
         if self.has_maps:
-            said = self._look_at(images) if looked is None else _to_array(looked)
+            said = self._look_at(images) if looked is None else looked
             feeds["looked"] = np.ascontiguousarray(np.broadcast_to(said, (len(images), 1)))
         with self._turn:
             restored: Floats = self._model.run(None, feeds)[0]
-        return _to_tensor(np.ascontiguousarray(restored[..., :height, :width]))
+        return np.ascontiguousarray(restored[..., :height, :width])
 
     def _look_at(self, images: Floats) -> Floats:
         assert self._look is not None, "asked only where there are maps"
         down, right = (max(0, self._min_side - side) for side in images.shape[-2:])
+        feeds = {"tiles": np.ascontiguousarray(_extended(images, down, right))}
         with self._turn:
-            looked: Floats = self._look.run(None, {"tiles": _extended(images, down, right)})[0]
+            looked: Floats = self._look.run(None, feeds)[0]
         return looked
 
 
@@ -106,13 +102,3 @@ def _num_threads() -> int:
 def _extended(images: Floats, down: int, right: int) -> Floats:
     """Continue (B, 3, h, w) by its edge, as the network does."""
     return np.pad(images, ((0, 0), (0, 0), (0, down), (0, right)), mode="edge") if down or right else images
-
-
-def _to_array(tensor: "Tensor") -> Floats:
-    return np.ascontiguousarray(tensor.numpy())
-
-
-def _to_tensor(array: Floats) -> "Tensor":
-    import torch
-
-    return torch.from_numpy(array)

@@ -1,16 +1,28 @@
 """The sidecar: how a restored page was made, as JSON."""
 
+import contextlib
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from manuscript_restore.files import sha256
 from manuscript_restore.inference.restorer import Restorer
 
-PACKAGES = ("manuscript-restore", "torch", "timm", "onnxruntime", "pillow", "tifffile", "imagecodecs")
+PACKAGES = (
+    "manuscript-restore",
+    "numpy",
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "timm",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+)
 
 
 def record(
@@ -45,5 +57,14 @@ def record(
         "pages": pages,
         "seconds": round(seconds, 3),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -1,27 +1,28 @@
 """The public face: a trained network as a function from a page to a restored page, of any size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from manuscript_restore.checkpoint import ModelIdentity, find_released, identify
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import to_rgb
+from manuscript_restore.images import as_floats, to_rgb
 from manuscript_restore.images.colour import keep_support_colour, to_grey
-from manuscript_restore.inference.backends import Backend
+from manuscript_restore.inference.backends import Backend, Floats
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.evidence import Band, change, confidence
 from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
-from manuscript_restore.inference.tone import SAMPLES, Tone, fit_tone, follow, sample_starts
+from manuscript_restore.inference.tone import SAMPLES, Tone, blend, fit_tone, follow, sample_starts
 from manuscript_restore.inference.views import FLIPS, as_view, turned
+from manuscript_restore.released import ModelIdentity, find_released, identify
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SOUND_PAGE = 0.05
 """Mean of the damage map in a first look below which a page is sound, and is left as it is …"""
@@ -32,7 +33,8 @@ DAMAGED_PAGE = 0.15
 DOUBT = 1.0
 """… and is taken to be so where that is doubtful, by so much of a logit: what ails a page ails it everywhere, and
 a restoration that comes and goes shows as blotches. (Hysteresis, as in Canny 1986.)"""
-Picture = TypeVar("Picture", Image.Image, NDArray[Any], Tensor)
+Picture = TypeVar("Picture", Image.Image, NDArray[Any], "Tensor")
+FloatPicture = TypeVar("FloatPicture", NDArray[Any], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored page with its evidence, all float32; see `manuscript_restore.inference.evidence`.
+    """A restored page with its evidence, all float32, as arrays or tensors; see `inference.evidence`.
 
     ``image`` is (C, H, W) in [0, 1], ``change`` (H, W) in CIEDE2000. The others are (H, W) in [0, 1]:
     ``confidence`` if it was measured, ``damage`` and ``ink`` if the network has these maps, else None.
     """
 
-    image: Tensor
-    change: Tensor
-    confidence: Tensor | None
-    damage: Tensor | None = None
-    ink: Tensor | None = None
+    image: Any
+    change: Any
+    confidence: Any = None
+    damage: Any = None
+    ink: Any = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class Survey:
     the page as a whole.
     """
 
-    looked: Tensor | None = None
+    looked: Floats | None = None
     tone: Tone | None = None
-    gain: Tensor | None = None
+    gain: Floats | None = None
     spared: float = 0.0
 
 
@@ -172,39 +174,51 @@ class Restorer:
         """
         if isinstance(image, Image.Image):
             return self._restore_pillow(image)
-        if isinstance(image, Tensor):
-            return self._restore_tensor(image)
+        if _is_tensor(image):
+            restored_tensor: Any = self._restore_tensor(image)
+            return cast(Picture, restored_tensor)
         array = np.asarray(image)
-        tensor = _from_array(array)
-        restored = self._restore_tensor(tensor).numpy()
-        return restored.transpose(1, 2, 0).reshape(array.shape).astype(array.dtype)
+        _check_array(array)
+        channels_last = array[..., None] if array.ndim == 2 else array
+        restored = self._restore_floats(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
+        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape).astype(array.dtype))
 
-    def restore_with_evidence(self, image: Tensor) -> Restored:
-        """Restore a float tensor (C, H, W) in [0, 1] and say where, how much and how surely it changed.
+    def restore_with_evidence(self, image: FloatPicture) -> Restored:
+        """Restore floats (C, H, W) in [0, 1] and say where, how much and how surely they changed.
+
+        Args:
+            image: An array, or a tensor on any device; the results are of the same kind, tensors on the CPU.
 
         Raises:
             UserError: Another shape, type or range.
         """
-        if not isinstance(image, Tensor):
-            raise UserError(f"restore: {type(image).__name__}; evidence takes a float tensor (C, H, W) in [0, 1]")
-        _check(image)
-        if not image.is_floating_point():
+        of_tensor = _is_tensor(image)
+        if not of_tensor and not isinstance(image, np.ndarray):
+            raise UserError(f"restore: {type(image).__name__}; evidence takes floats (C, H, W) in [0, 1]")
+        _check_channels_first(image.shape)
+        if "float" not in str(image.dtype):
             raise UserError(f"restore: values of type {image.dtype}; evidence takes float in [0, 1]")
-        _, height, width = image.shape
-        image = image.detach().cpu().float()
-        _check_range(image)
-        bands = list(self.bands(lambda top, bottom: image[:, top:bottom], height=height, width=width))
+        floats = as_floats(image)
+        _check_range(floats)
+        bands = list(self._bands_of(floats))
 
-        def joined(parts: list[Tensor | None]) -> Tensor | None:
-            return torch.cat([part for part in parts if part is not None]) if parts[0] is not None else None
+        def result(parts: Sequence[Any], axis: int = 0) -> Any:
+            if parts[0] is None:
+                return None
+            joined = np.concatenate(parts, axis=axis)
+            return _to_tensor(joined) if of_tensor else joined
 
         return Restored(
-            image=torch.cat([band.restored for band in bands], dim=1),
-            change=torch.cat([change(band) for band in bands]),
-            confidence=joined([None if band.spread is None else confidence(band.spread) for band in bands]),
-            damage=joined([band.damage for band in bands]),
-            ink=joined([band.ink for band in bands]),
+            image=result([band.restored for band in bands], axis=1),
+            change=result([change(band) for band in bands]),
+            confidence=result([None if band.spread is None else confidence(band.spread) for band in bands]),
+            damage=result([band.damage for band in bands]),
+            ink=result([band.ink for band in bands]),
         )
+
+    def _bands_of(self, floats: Floats) -> Iterator[Band]:
+        _, height, width = floats.shape
+        return self.bands(lambda top, bottom: floats[:, top:bottom], height=height, width=width)
 
     def bands(self, read: ReadRows, *, height: int, width: int, orientation: int = 1) -> Iterator[Band]:
         """Restore a page from top to bottom, holding only a row of tiles.
@@ -218,9 +232,9 @@ class Restorer:
                 sees it upright, the result is as stored.
         """
         survey = self._survey(read, height, width, orientation)
-        latest = torch.empty(0)  # the rows that were read last, with their alpha
+        latest: Floats = np.empty(0, np.float32)  # the rows that were read last, with their alpha
 
-        def read_colours(top: int, bottom: int) -> Tensor:
+        def read_colours(top: int, bottom: int) -> Floats:
             nonlocal latest
             latest = read(top, bottom)
             return latest[: 1 if latest.shape[0] < 3 else 3]
@@ -230,10 +244,10 @@ class Restorer:
             original = latest[:, : rows.shape[1]]
             num_colours = 1 if original.shape[0] < 3 else 3
             # Only changes were faded into each other: where there is none, this is the page to the bit.
-            colours = (original[:num_colours] + rows[:num_colours]).clamp(0, 1)
-            restored = torch.cat([colours, original[num_colours:]])  # alpha as it was
+            colours = (original[:num_colours] + rows[:num_colours]).clip(0, 1)
+            restored = np.concatenate([colours, original[num_colours:]])  # alpha as it was
             maps = rows[num_colours:]
-            damage, ink = maps[:2].clamp(0, 1) if self.backend.has_maps else (None, None)
+            damage, ink = maps[:2].clip(0, 1) if self.backend.has_maps else (None, None)
             yield Band(top, original, restored, maps[-1] if self._measures_spread else None, damage, ink)
 
     @property
@@ -248,15 +262,15 @@ class Restorer:
         sampled = []
         for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
             rows = read(top, min(height, top + tile))
-            rows = rows[: 1 if rows.shape[0] < 3 else 3].expand(3, -1, -1)
+            rows = rows[: 1 if rows.shape[0] < 3 else 3]
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
-            sampled.append(torch.stack([rows[..., left : left + tile] for left in columns]))
-        original = torch.cat(sampled)
+            sampled.append(_in_colour(np.stack([rows[..., left : left + tile] for left in columns])))
+        original = np.concatenate(sampled)
         looked = self._look(original, orientation) if has_maps and not one_tile else None
         see = turned(lambda tiles: self._see(tiles, looked), orientation)
-        seen = torch.cat([see(tiles) for tiles in sampled])
-        damage = seen[:, 3:4] if has_maps else torch.ones_like(seen[:, :1])
-        of_tiles = damage.mean(dim=(1, 2, 3))
+        seen = np.concatenate([see(tiles) for tiles in sampled])
+        damage = seen[:, 3:4] if has_maps else np.ones_like(seen[:, :1])
+        of_tiles = damage.mean(axis=(1, 2, 3))
         if of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
             return Survey(looked, spared=SOUND_PAGE if one_tile else SOUND_TILE)
         if looked is not None and of_tiles.mean() >= DAMAGED_PAGE:
@@ -265,69 +279,80 @@ class Restorer:
         tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
         if tone and settings.like:
             restored = follow(tone, restored, original, damage)
-        gain = settings.like.gain(restored.numpy(), damage.numpy()) if settings.like else None
-        return Survey(looked, tone, None if gain is None else torch.from_numpy(gain)[:, None, None])
+        gain = settings.like.gain(restored, damage) if settings.like else None
+        return Survey(looked, tone, None if gain is None else gain[:, None, None])
 
-    def _change_tiles(self, tiles: Tensor, survey: Survey) -> Tensor:
+    def _change_tiles(self, tiles: Floats, survey: Survey) -> Floats:
         """How tiles change: (B, 1 or 3, h, w) in [0, 1] → the same in [−1, 1], with more channels behind.
 
         These are damage and ink if the network has maps, and the spread if it is measured. Every correction of
         what the network made is weighted by the damage: where that is 0, the change is exactly 0.
         """
         settings = self.settings
-        original = tiles.expand(-1, 3, -1, -1)
+        original = _in_colour(tiles)
 
-        def changed(tiles: Tensor) -> Tensor:
+        def changed(tiles: Floats) -> Floats:
             seen = self._see(tiles, survey.looked)
-            return torch.cat([seen[:, :3] - tiles, seen[:, 3:]], dim=1)
+            return np.concatenate([seen[:, :3] - tiles, seen[:, 3:]], axis=1)
 
         views = [changed(original)]
         if self._measures_spread:
             views += [as_view(changed, original, axes) for axes in FLIPS]
-        seen = torch.stack(views).mean(dim=0) if settings.flips else views[0]
+        seen = np.mean(views, axis=0) if settings.flips else views[0]
         change, maps = seen[:, :3], seen[:, 3:]
-        damage = maps[:, :1] if self.backend.has_maps else torch.ones_like(seen[:, :1])
-        damaged = damage.mean(dim=(1, 2, 3), keepdim=True) >= survey.spared
+        damage = maps[:, :1] if self.backend.has_maps else np.ones_like(seen[:, :1])
+        damaged = damage.mean(axis=(1, 2, 3), keepdims=True) >= survey.spared
         damage = damage * damaged
         restored = original + change * damaged
         if survey.tone:
             restored = follow(survey.tone, restored, original, damage)
         if settings.keep_colour:
-            restored = restored.lerp(keep_support_colour(restored, original), damage)
+            restored = blend(restored, keep_support_colour(restored, original), damage)
         if survey.gain is not None:
-            restored = restored.lerp((restored * survey.gain).clamp(0, 1), damage)
+            restored = blend(restored, (restored * survey.gain).clip(0, 1), damage)
         change = settings.strength * (restored - original)
         channels = [to_grey(change) if tiles.shape[1] == 1 else change]
         if self.backend.has_maps:
             channels += [damage, maps[:, 1:2]]
         if self._measures_spread:
-            spread = torch.stack(views)[:, :, :3].std(dim=0, correction=0).mean(dim=1, keepdim=True)
+            spread = np.std([view[:, :3] for view in views], axis=0).mean(axis=1, keepdims=True)
             channels += [settings.strength * spread * damaged]
-        return torch.cat(channels, dim=1)
+        changes: Floats = np.concatenate(channels, axis=1)
+        return changes
 
-    def _look(self, tiles: Tensor, orientation: int) -> Tensor:
+    def _look(self, tiles: Floats, orientation: int) -> Floats:
         """What the network says of a page as a whole, (1, 1): the mean over some of its tiles, seen upright."""
 
-        def look(upright: Tensor) -> Tensor:
-            return self.backend.look(upright)[..., None, None].expand(-1, -1, *upright.shape[-2:])
+        def look(upright: Floats) -> Floats:
+            return self.backend.look(upright)[..., None, None]
 
-        return turned(look, orientation)(tiles)[..., 0, 0].mean(dim=0, keepdim=True)
+        looked: Floats = turned(look, orientation)(tiles)[..., 0, 0].mean(axis=0, keepdims=True)
+        return looked
 
-    def _see(self, tiles: Tensor, looked: Tensor | None) -> Tensor:
+    def _see(self, tiles: Floats, looked: Floats | None) -> Floats:
         return self.backend(tiles) if looked is None else self.backend(tiles, looked)
 
-    def _restore_tensor(self, image: Tensor) -> Tensor:
-        _check(image)
-        scale = _full_scale(image)
-        _, height, width = image.shape
-        stored = image.detach().cpu()
+    def _restore_tensor(self, image: "Tensor") -> "Tensor":
+        _check_channels_first(image.shape)
+        kind = str(image.dtype).removeprefix("torch.")
+        if image.is_floating_point():
+            restored = self._restore_floats(as_floats(image), 1)
+        else:
+            restored = self._restore_floats(image.detach().cpu().numpy(), _full_scale(kind))
+        return _to_tensor(restored).to(image.device, image.dtype)
+
+    def _restore_floats(self, stored: NDArray[Any], scale: int) -> Floats:
+        """Restore (C, H, W) of any type, white is ``scale``; the result is of the same scale."""
         if scale == 1:
             _check_range(stored)
-        bands = self.bands(lambda top, bottom: stored[:, top:bottom].float() / scale, height=height, width=width)
-        restored = torch.cat([band.restored for band in bands], dim=1)
-        if scale > 1:
-            restored = (restored * scale).round()
-        return restored.to(image.device, image.dtype)
+        _, height, width = stored.shape
+
+        def read(top: int, bottom: int) -> Floats:
+            return stored[:, top:bottom].astype(np.float32) / np.float32(scale)
+
+        bands = self.bands(read, height=height, width=width)
+        restored = np.concatenate([band.restored for band in bands], axis=1)
+        return np.rint(restored * scale) if scale > 1 else restored
 
     def _restore_pillow(self, image: Image.Image) -> Image.Image:
         if image.mode in ("I", "F"):
@@ -337,34 +362,47 @@ class Restorer:
         return Image.fromarray(self.restore(np.asarray(image)))
 
 
-def _check(image: Tensor) -> None:
-    if image.dim() != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
-        raise UserError(f"restore: a tensor of shape {tuple(image.shape)}; it must be (C, H, W), C from 1 to 4")
+def _in_colour(tiles: Floats) -> Floats:
+    """Grey tiles (B, 1, h, w) as grey in colour (B, 3, h, w); others as they are."""
+    return np.repeat(tiles, 3, axis=1) if tiles.shape[1] == 1 else tiles
 
 
-def _check_range(image: Tensor) -> None:
-    if image.isnan().any():
-        raise UserError("restore: some values are no numbers (NaN); replace them")
-    if image.max() > 2:  # a little above 1 is rounding, or a filter that overshoots
-        raise UserError(f"restore: float values up to {image.max():.4g}; divide them so that white is 1")
+def _is_tensor(picture: Any) -> "TypeGuard[Tensor]":
+    return hasattr(picture, "detach")
 
 
-def _full_scale(image: Tensor) -> int:
-    if image.is_floating_point():
-        return 1
-    scales = {torch.uint8: 255, torch.uint16: 65535}
-    if image.dtype not in scales:
-        raise UserError(f"restore: values of type {image.dtype}; they must be uint8, uint16, or float in [0, 1]")
-    return scales[image.dtype]
+def _to_tensor(array: Floats) -> "Tensor":
+    import torch  # there already: whoever gives a tensor has it
+
+    return torch.from_numpy(array)
 
 
-def _from_array(array: NDArray[Any]) -> Tensor:
+def _check_channels_first(shape: Sequence[int]) -> None:
+    if len(shape) != 3 or not 1 <= shape[0] <= 4 or 0 in shape:
+        raise UserError(f"restore: a picture of shape {tuple(shape)}; it must be (C, H, W), C from 1 to 4")
+
+
+def _check_array(array: NDArray[Any]) -> None:
     if array.ndim not in (2, 3) or array.dtype.kind not in "uf" or array.dtype.itemsize > 8:
         raise UserError(
             f"restore: an array of shape {array.shape} and type {array.dtype}; it must be (H, W) or (H, W, C), "
             "of uint8, uint16 or float"
         )
-    channels_last = array[..., None] if array.ndim == 2 else array
-    native = array.dtype.newbyteorder("=")
-    # A copy: it may be read-only.
-    return torch.from_numpy(np.array(channels_last.transpose(2, 0, 1), native, order="C"))
+    _check_channels_first((array.shape[2] if array.ndim == 3 else 1, *array.shape[:2]))
+
+
+def _check_range(floats: NDArray[Any]) -> None:
+    if np.isnan(floats).any():
+        raise UserError("restore: some values are no numbers (NaN); replace them")
+    if (most := floats.max()) > 2:  # a little above 1 is rounding, or a filter that overshoots
+        raise UserError(f"restore: float values up to {most:.4g}; divide them so that white is 1")
+
+
+def _full_scale(kind: Any) -> int:
+    scales = {"uint8": 255, "uint16": 65535}
+    name = str(np.dtype(kind).name) if not isinstance(kind, str) else kind
+    if "float" in name:
+        return 1
+    if name not in scales:
+        raise UserError(f"restore: values of type {name}; they must be uint8, uint16, or float in [0, 1]")
+    return scales[name]

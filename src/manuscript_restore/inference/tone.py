@@ -7,9 +7,10 @@ that was taken away, strokes) stays as the network made it.
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
 DARK = 0.25
 """Mean of the colours below which pixels follow the shift less and less: black stays black."""
 
@@ -25,15 +26,15 @@ SURE = 0.5
 class Tone:
     """What the network makes of a page's colours: gain and offset, both (3, 1, 1)."""
 
-    gain: Tensor
-    offset: Tensor
+    gain: Floats
+    offset: Floats
 
-    def __call__(self, original: Tensor) -> Tensor:
+    def __call__(self, original: Floats) -> Floats:
         """(B, 3, H, W) → the same, not clamped."""
         return original * self.gain + self.offset
 
 
-def fit_tone(original: Tensor, restored: Tensor, damage: Tensor) -> Tone | None:
+def fit_tone(original: Floats, restored: Floats, damage: Floats) -> Tone | None:
     """Least squares over the damaged pixels of tiles and their restorations, a line per channel.
 
     Args:
@@ -44,19 +45,23 @@ def fit_tone(original: Tensor, restored: Tensor, damage: Tensor) -> Tone | None:
     Returns:
         None if there is no damage.
     """
-    w = (damage * (damage > SURE)).flatten().double()
+    sure = damage[:, 0] > SURE
+    w = damage[:, 0][sure].astype(np.float64)
     if (total := w.sum()) == 0:
         return None
-    x, y = (tiles.transpose(0, 1).flatten(1).double() for tiles in (original, restored))  # (3, n)
-    mean_x, mean_y = (x @ w / total, y @ w / total)
-    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
     weak = 1e-6 * total  # draws the gain of pages of a single colour to 1
-    gain = ((dx * dy) @ w + weak) / (dx.square() @ w + weak)
-    offset = mean_y - gain * mean_x
-    return Tone(gain.float()[:, None, None], offset.float()[:, None, None])
+    lines = np.empty((2, 3, 1, 1), np.float32)
+    for channel in range(3):  # one at a time: they are large
+        x, y = (tiles[:, channel][sure].astype(np.float64) for tiles in (original, restored))
+        mean_x, mean_y = x @ w / total, y @ w / total
+        x -= mean_x
+        y -= mean_y
+        gain = ((x * y) @ w + weak) / ((x * x) @ w + weak)
+        lines[:, channel, 0, 0] = gain, mean_y - gain * mean_x
+    return Tone(*lines)
 
 
-def follow(tone: Tone, restored: Tensor, original: Tensor, damage: Tensor) -> Tensor:
+def follow(tone: Tone, restored: Floats, original: Floats, damage: Floats) -> Floats:
     """Shift restored tiles so that the median of their difference to the page's tone is 0.
 
     Only damaged pixels vote, and the shift is weighted by the damage, that of the pixel and that of the tile: a
@@ -69,19 +74,24 @@ def follow(tone: Tone, restored: Tensor, original: Tensor, damage: Tensor) -> Te
         damage: (B, 1, H, W) in [0, 1].
     """
     sure = damage > SURE
-    voters, before, say = (tiles[..., ::STEP, ::STEP] for tiles in (restored, original, sure))
-    differences = (voters - tone(before)).masked_fill(~say, torch.nan)
-    shift = differences.flatten(2).nanmedian(dim=2).values.nan_to_num()[..., None, None]  # (b, 3, 1, 1)
-    share = sure.float().mean(dim=(2, 3), keepdim=True)
-    lightness = (restored.mean(dim=1, keepdim=True) / DARK).clamp(0, 1)
-    return restored.lerp((restored - shift * share * lightness).clamp(0, 1), damage)
+    say = sure[..., ::STEP, ::STEP]
+    differences = restored[..., ::STEP, ::STEP] - tone(original[..., ::STEP, ::STEP])
+    shift = np.zeros((*restored.shape[:2], 1, 1), np.float32)  # (b, 3, 1, 1)
+    for i in range(len(restored)):
+        if say[i].any():
+            shift[i, :, 0, 0] = np.median(differences[i][:, say[i, 0]], axis=1)
+    share = sure.mean(axis=(2, 3), keepdims=True, dtype=np.float32)
+    lightness = (restored.mean(axis=1, keepdims=True) / DARK).clip(0, 1)
+    return blend(restored, (restored - shift * share * lightness).clip(0, 1), damage)
+
+
+def blend(first: Floats, second: Floats, share: Floats) -> Floats:
+    """From the first to the second by their share; where that is 0, the first to the bit."""
+    return first + share * (second - first)
 
 
 def sample_starts(length: int, *, tile: int, count: int) -> list[int]:
     """First pixels of at most ``count`` tiles spread over an axis without overlap."""
     count = max(1, min(count, length // tile))
-    return (
-        torch.linspace(0, max(0, length - tile), count).long().tolist()
-        if count > 1
-        else [max(0, length - tile) // 2]
-    )
+    last = max(0, length - tile)
+    return [last // 2] if count == 1 else [last * i // (count - 1) for i in range(count)]

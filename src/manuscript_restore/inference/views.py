@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
 VIEW_SHIFT = 8
 """Pixels by which each view of an ensemble is shifted: half a patch, so that the patches fall elsewhere."""
 FLIPS = ((-1,), (-2,), (-1, -2))
 """Axes of the views beside the tile itself."""
 
 
-def as_view(restore: Callable[[Tensor], Tensor], tiles: Tensor, axes: tuple[int, ...]) -> Tensor:
+def as_view(restore: Callable[[Floats], Floats], tiles: Floats, axes: tuple[int, ...]) -> Floats:
     """Restore flipped and shifted tiles, and bring the result back."""
-    flipped = tiles.flip(axes)
-    shift = (VIEW_SHIFT * (-1 in axes), 0, VIEW_SHIFT * (-2 in axes), 0)  # left, right, top, bottom
-    restored = restore(torch.nn.functional.pad(flipped, shift, mode="replicate"))
-    return restored[..., shift[2] :, shift[0] :].flip(axes)
+    top, left = (VIEW_SHIFT * (axis in axes) for axis in (-2, -1))
+    shifted = np.pad(np.flip(tiles, axes), ((0, 0), (0, 0), (top, 0), (left, 0)), mode="edge")
+    return np.flip(restore(shifted)[..., top:, left:], axes)
 
 
 # EXIF orientation → (flip of rows, flip of columns, transpose), applied in this order to what is stored.
@@ -32,15 +32,15 @@ _UPRIGHT = {
 }
 
 
-def turned(restore: Callable[[Tensor], Tensor], orientation: int) -> Callable[[Tensor], Tensor]:
+def turned(restore: Callable[[Floats], Floats], orientation: int) -> Callable[[Floats], Floats]:
     """``restore`` for tiles that are stored turned: it sees them upright."""
     rows, columns, transpose = _UPRIGHT.get(orientation, _UPRIGHT[1])
-    axes = [axis for axis, flipped in ((-2, rows), (-1, columns)) if flipped]
+    axes = tuple(axis for axis, flipped in ((-2, rows), (-1, columns)) if flipped)
 
-    def restore_turned(tiles: Tensor) -> Tensor:
-        upright = tiles.flip(axes)
+    def restore_turned(tiles: Floats) -> Floats:
+        upright = np.flip(tiles, axes)
         if not transpose:
-            return restore(upright).flip(axes)
-        return restore(upright.transpose(-1, -2)).transpose(-1, -2).flip(axes)
+            return np.flip(restore(upright), axes)
+        return np.flip(restore(upright.swapaxes(-1, -2)).swapaxes(-1, -2), axes)
 
     return restore_turned

@@ -8,6 +8,7 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
 )
 
+from manuscript_restore.images import as_floats
 from manuscript_restore.images.colour import delta_e_2000
 
 PSNR_CAP_DB = 100.0
@@ -61,7 +62,8 @@ def mse(restored: Tensor, clean: Tensor) -> Tensor:
 
 def delta_e(restored: Tensor, clean: Tensor) -> Tensor:
     """Mean CIEDE2000 over the pixels: about 1 is just visible, 100 is black against white."""
-    return delta_e_2000(restored, clean).mean(dim=(1, 2))
+    differences = delta_e_2000(as_floats(restored), as_floats(clean)).mean(axis=(1, 2))
+    return torch.from_numpy(differences).to(restored.device)
 
 
 def psnr_after_colour_fit(restored: Tensor, clean: Tensor) -> Tensor:

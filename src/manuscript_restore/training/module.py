@@ -14,7 +14,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.images import quantize
+from manuscript_restore.images.tensors import quantize
 from manuscript_restore.metrics import RestorationMetrics
 from manuscript_restore.models import build_model
 from manuscript_restore.training.losses import CombinedLoss
