@@ -110,21 +110,14 @@ def test_export_says_what_follows_from_the_network(tmp_path: Path, options: dict
     assert "licence" not in of_checkpoint
 
 
-def test_export_refuses_letters_that_shrink(tmp_path: Path) -> None:
-    words = [
-        "export",
-        save(PLAIN, tmp_path / "a.ckpt"),
-        tmp_path / "b",
-        "--name",
-        "b",
-        "--no-onnx",
-        "--letters",
-        30,
-        8,
-    ]
-    done = CliRunner().invoke(cli.app, list(map(str, words)))
+@pytest.mark.parametrize(
+    ("options", "message"), [("--name b --letters 30 8", "letters_px="), ("--name=", "name: empty")]
+)
+def test_export_refuses_what_it_could_not_read_again(tmp_path: Path, options: str, message: str) -> None:
+    words = ["export", str(save(PLAIN, tmp_path / "a.ckpt")), str(tmp_path / "b"), "--no-onnx", *options.split()]
+    done = CliRunner().invoke(cli.app, words)
     assert done.exit_code == 1
-    assert "letters_px" in done.output
+    assert message in done.output
     assert not (tmp_path / "b").exists()
 
 

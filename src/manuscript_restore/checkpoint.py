@@ -100,6 +100,8 @@ def export(
     folder = Path(folder)
     if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
         raise UserError(f"{folder}: holds a model already; give a new folder")
+    if not name:
+        raise UserError("name: empty; records call the model by it")
     if letters_px and not 0 <= letters_px[0] <= letters_px[1]:
         raise UserError(f"letters_px={letters_px}: must be heights in pixels, the small one first")
     model = load_model(checkpoint)
