@@ -1,23 +1,29 @@
-"""Restoring whole files: seconds and peak memory by page size, beside non-local means and an untiled pass.
+"""Restoring whole files: seconds, peak memory and installed size, by engine, beside non-local means.
 
     python -m benchmarks restore --sizes 1463x2316 6000x4000 30000x20000
 
-Every row is a process of its own, from the file on the disk to the file on the disk, all in one run.
+Every row is a process of its own, from the file on the disk to the file on the disk, all in one run. *A further
+page* is what a job of four such files takes more than a job of one, a file.
 """
 
-import re
+import argparse
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
 import tifffile
-import torch
 from numpy.typing import NDArray
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from benchmarks.measure import parser, row, run, start_table
-from manuscript_restore.models import build_model
+import manuscript_restore
+from benchmarks.measure import Run, parser, row, run, start_table
+from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
 NON_LOCAL_MEANS = """
@@ -36,49 +42,93 @@ with torch.inference_mode():
 """
 
 
+BUSY = "while True: pass"
+NUM_FILES = 4
+
+
 def main(arguments: list[str]) -> None:
     """Print a row for each size and method."""
     options = parser("restore", __doc__)
-    options.add_argument("--model", type=Path, help="checkpoint or exported model; else that of experiment=crops")
-    options.add_argument("--sizes", nargs="+", default=["1463x2316", "6000x4000"], metavar="WIDTHxHEIGHT")
-    options.add_argument("--peers-up-to", type=int, default=30, help="megapixels: larger, only ours is measured")
+    options.add_argument("--model", default="default", help="checkpoint, exported model's folder, or name")
+    options.add_argument("--engines", nargs="+", default=["onnx", "openvino", "torch"], metavar="ENGINE")
+    options.add_argument("--sizes", nargs="+", default=["1463x2316"], metavar="WIDTHxHEIGHT")
+    options.add_argument("--peers-up-to", type=int, default=30, help="megapixels: larger, only the first engine")
     options.add_argument("--time-limit-s", type=float, default=300, help="after which a peer is stopped")
     options.add_argument("--options", default="", help="further ones of manuscript-restore restore")
     args = options.parse_args(arguments)
-    start_table("Restoring a file", f"Model: {args.model or 'untrained, of experiment=crops'}.\n")
+    start_table("Restoring a file", f"Model: {args.model}.\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = args.model or untrained(folder / "untrained.ckpt")
         for size in args.sizes:
             width, height = map(int, size.split("x"))
-            page, target = folder / f"{size}.tif", str(folder / "peer.tif")
+            page = folder / size / "page.tif"
+            page.parent.mkdir()
             write_page(page, height, width)
-            ours = [sys.executable, "-m", "manuscript_restore.restore", str(page), "-o", str(folder / "out")]
-            commands = {"ours": [*ours, "-m", str(model), "--overwrite", *args.options.split()]}
-            if height * width <= args.peers_up_to * 1e6:
-                commands["non-local means"] = [sys.executable, "-c", NON_LOCAL_MEANS, str(page), target]
-                commands["untiled"] = [sys.executable, "-c", UNTILED, str(page), target, str(model)]
-            for method, command in commands.items():
-                done = run(command, time_limit_s=1e6 if method == "ours" else args.time_limit_s)
-                if done.stopped:
-                    row(f"{size}, {method}", done.seconds, peak_mb=done.peak_mb, beside="stopped")
-                    continue
-                alone = re.search(r"; ([\d.]+) s,", done.printed)  # ours says what it took after its imports
-                row(
-                    f"{size}, {method}",
-                    done.seconds,
-                    rate=f"{height * width / 1e6 / done.seconds:.2f} megapixels/s",
-                    peak_mb=done.peak_mb,
-                    beside=f"{alone[1]} s after starting" if alone else "",
-                )
+            is_small = height * width <= args.peers_up_to * 1e6
+            for engine in args.engines if is_small else args.engines[:1]:
+                further = ["-m", args.model, "--overwrite", "--engine", engine, *args.options.split()]
+                ours = [sys.executable, "-m", "manuscript_restore.restore", "-o", str(folder / "out"), *further]
+                alone = run([*ours, str(page)])
+                rate = f"{height * width / 1e6 / alone.seconds:.2f} megapixels/s"
+                row(f"{size}, {engine}, one file", alone.seconds, rate=rate, peak_mb=alone.peak_mb)
+                if is_small:
+                    further_pages(f"{size}, {engine}", ours, page, alone)
+            if is_small:
+                peers(size, page, folder / "peer.tif", args)
+    row("installed for restoring", beside=f"{installed_mb():.0f} MB")
 
 
-def untrained(path: Path) -> Path:
-    """A checkpoint of the network of experiment=crops, which costs as much as a trained one."""
-    options = {"encoder": "vit_tiny_patch16_224", "decoder": {"name": "progressive"}, "image_size": 128}
-    state = {f"model.{key}": value for key, value in build_model(options).state_dict().items()}
-    torch.save({"state_dict": state, "hyper_parameters": {"model": options}}, path)
-    return path
+def further_pages(name: str, ours: list[str], page: Path, alone: Run) -> None:
+    """What a further page of a job takes, and one beside busy processes."""
+    for number in range(1, NUM_FILES):
+        shutil.copy(page, page.with_stem(f"page{number}"))
+    job = run([*ours, str(page.parent)])
+    each = (job.seconds - alone.seconds) / (NUM_FILES - 1)
+    row(f"{name}, a further page", each, peak_mb=job.peak_mb)
+    for number in range(1, NUM_FILES):
+        page.with_stem(f"page{number}").unlink()
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(4)]
+    try:
+        slow = run([*ours, str(page)])
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    row(f"{name}, beside four busy processes", slow.seconds, beside=f"{slow.seconds / alone.seconds:.1f}× alone")
+
+
+def peers(size: str, page: Path, target: Path, args: argparse.Namespace) -> None:
+    """Non-local means, and the network on the whole page at once."""
+    commands = {"non-local means": [sys.executable, "-c", NON_LOCAL_MEANS, str(page), str(target)]}
+    commands["torch, untiled"] = [
+        sys.executable,
+        "-c",
+        UNTILED,
+        str(page),
+        str(target),
+        str(find_model(args.model)),
+    ]
+    for method, command in commands.items():
+        done = run(command, time_limit_s=args.time_limit_s)
+        row(f"{size}, {method}", done.seconds, peak_mb=done.peak_mb, beside="stopped" if done.stopped else "")
+
+
+def installed_mb() -> float:
+    """Size of the files of the package and of all that it asks for without extras, once for each."""
+    sizes: dict[str, int] = {}
+    waiting = [Requirement("manuscript-restore")]
+    while waiting:
+        requirement = waiting.pop()
+        wanted = not requirement.marker or requirement.marker.evaluate({"extra": ""})
+        name = canonicalize_name(requirement.name)
+        if wanted and name not in sizes:
+            package = distribution(name)
+            paths = [Path(str(file.locate())) for file in package.files or []]
+            sizes[name] = sum(path.stat().st_size for path in paths if path.is_file())
+            waiting += map(Requirement, package.requires or [])
+    ours = [path for path in Path(manuscript_restore.__file__).parent.rglob("*") if path.is_file()]
+    sizes["manuscript-restore"] = sum(path.stat().st_size for path in ours)  # whether in a wheel or a checkout
+    return sum(sizes.values()) / 1e6
 
 
 def write_page(path: Path, height: int, width: int) -> None:

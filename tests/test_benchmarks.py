@@ -65,10 +65,12 @@ def test_folders_are_read(tmp_path):
 
 @pytest.mark.slow
 def test_restore_and_generator(capsys):
-    restore.main(["--sizes", "200x150", "--peers-up-to", "0"])
+    restore.main(["--sizes", "200x150", "--engines", "onnx"])
     generator.draw(1, (200, 300))
     found = rows(capsys.readouterr().out)
-    assert float(found["200x150, ours"][2]) > 300  # torch alone takes as much
+    assert 50 < float(found["200x150, onnx, one file"][2]) < float(found["200x150, torch, untiled"][2])
+    assert found["200x150, onnx, beside four busy processes"][3].endswith("× alone")
+    assert 100 < float(found["installed for restoring"][3].removesuffix(" MB")) < 400  # PyTorch is more
     assert found["drawing: palm_leaf"][1].endswith("pages/s")
 
 

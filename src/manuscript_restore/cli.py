@@ -10,6 +10,7 @@ import typer
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
+from manuscript_restore.watch import watch
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Restore damaged manuscript pages."
@@ -51,6 +52,7 @@ def generate(context: typer.Context) -> None:
 
 
 app.command()(restore)
+app.command()(watch)
 
 
 @app.command()

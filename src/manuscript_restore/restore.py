@@ -11,58 +11,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from manuscript_restore import options
 from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
     from manuscript_restore.inference.job import Job, Outcome
     from manuscript_restore.inference.plan import Plan, Task
 
-FORMATS = {"jpg": ".jpg", "png": ".png", "tif": ".tif", "jp2": ".jp2", "webp": ".webp"}
 INPUTS = "Files, folders (with all below them) and patterns such as 'scans/**/*.tif'."
 
 
 def restore(
     inputs: Annotated[list[str], typer.Argument(metavar="IN…", help=INPUTS)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the restored pages; made if missing.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Training checkpoint, exported model's folder, or name.")
-    ] = "default",
-    format: Annotated[str | None, typer.Option(help=f"{', '.join(FORMATS)}; without: as the input.")] = None,
-    quality: Annotated[int, typer.Option(help="Quality of JPEG and WebP, 1–100.")] = 95,
-    strength: Annotated[float, typer.Option(help="0: the page as it is; 1: fully restored.")] = 1.0,
-    keep_colour: Annotated[
-        bool, typer.Option("--keep-colour", help="Keep the colour of the paper, leaf or parchment.")
-    ] = False,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(help="Sound pages of the same manuscript, a file or a folder: paper gets their colour."),
-    ] = None,
+    model: options.Model = "default",
+    format: options.Format = None,
+    quality: options.Quality = 95,
+    strength: options.Strength = 1.0,
+    keep_colour: options.KeepColour = False,
+    like: options.Like = None,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
     ] = False,
     page_tone: Annotated[bool, typer.Option(help="Judge fading and tint once per page, or for each tile.")] = True,
-    change_map: Annotated[bool, typer.Option("--change-map", help="Where and how much it changed.")] = False,
-    confidence_map: Annotated[
-        bool, typer.Option("--confidence-map", help="Where four views of the page agree: 4 times slower.")
-    ] = False,
-    damage_map: Annotated[
-        bool, typer.Option("--damage-map", help="What the network took for damage; the rest is as it was.")
-    ] = False,
-    ink: Annotated[bool, typer.Option("--ink", help="A bilevel mask of the ink: TIFF, CCITT group 4.")] = False,
-    comparison: Annotated[
-        bool, typer.Option("--comparison", help="Before, after and change in one picture.")
-    ] = False,
-    sidecar: Annotated[bool, typer.Option("--sidecar", help="A JSON record of how each page was made.")] = False,
-    max_change: Annotated[
-        float, typer.Option(help="Pages that change more (mean CIEDE2000) are written as NAME.flagged.")
-    ] = 30.0,
+    change_map: options.ChangeMap = False,
+    confidence_map: options.ConfidenceMap = False,
+    damage_map: options.DamageMap = False,
+    ink: options.Ink = False,
+    comparison: options.Comparison = False,
+    sidecar: options.Sidecar = False,
+    max_change: options.MaxChange = 30.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    engine: Annotated[
-        str, typer.Option(help="auto, onnx, torch; auto is ONNX Runtime on a CPU, for models that have its file.")
-    ] = "auto",
+    device: options.Device = "auto",
+    engine: options.Engine = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
-    jobs: Annotated[int, typer.Option(help="Files processed at once.")] = 2,
+    jobs: options.Jobs = 2,
     tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = 256,
     overlap: Annotated[int, typer.Option(help="Pixels that neighbouring tiles share.")] = 32,
     batch: Annotated[int | None, typer.Option(help="Tiles at once; without: what suits the device.")] = None,
@@ -76,7 +59,7 @@ def restore(
     (HEIC, PDF, camera raw …) are left out, and counted at the end.
     """
     try:
-        suffix = _suffix(format)
+        suffix = options.suffix_of(format)
         maps = {
             "change": change_map,
             "confidence": confidence_map,
@@ -184,12 +167,6 @@ class PageProgress:
 
             said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} ({self._told})"
         print(f"{len(outcomes)} pages: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
-
-
-def _suffix(name: str | None) -> str | None:
-    if name is not None and name not in FORMATS:
-        raise UserError(f"format={name}: must be one of {', '.join(FORMATS)}")
-    return FORMATS[name] if name else None
 
 
 def _check_report(path: Path, tasks: "list[Task]") -> None:

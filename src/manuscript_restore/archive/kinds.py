@@ -67,7 +67,7 @@ _NO_IMAGES = {
     ".toml", ".ini", ".cfg", ".log", ".lst", ".db", ".ds_store", ".py", ".ipynb", ".sh", ".zip", ".gz",
     ".tar", ".7z", ".rar", ".npy", ".npz", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".bin", ".md5",
     ".sha1", ".sha256", ".sha512", ".ttf", ".otf", ".xmp", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".mp3",
-    ".mp4", ".wav", ".part", ".partial", ".bak", ".tmp", ".lock",
+    ".mp4", ".wav", ".bak", ".lock", ".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart",
 }  # fmt: skip
 _BACKUPS = ("~", "_original")  # page.jpg~, and ExifTool's page.jpg_original: a page twice
 _READ_AT_ONCE = 4096

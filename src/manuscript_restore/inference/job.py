@@ -217,12 +217,15 @@ class Job:
             return rows
 
         bands = self.restorer.bands(read, height=page.height, width=page.width, orientation=page.orientation)
-        for band in _ahead(bands):
+        is_large = page.height * page.width >= LARGE_PAGE
+        for band in bands if is_large else _ahead(bands):  # of large ones, memory holds one band
             if self._stop.is_set():
                 raise _StoppedError
             evidence.add(band)  # before the rows go: a writer that has them all asks for no more
-            written = np.rint(band.restored * scale).astype(page.dtype)
+            band.restored[:] *= scale
+            written = np.rint(band.restored, out=band.restored).astype(page.dtype)
             done = (band.top + band.restored.shape[1]) / page.height
+            del band  # it is large, and the next one is made when these rows are written
             if self._on_progress:
                 self._on_progress(task, (number + done) / len(document.pages))
             yield written.transpose(1, 2, 0)

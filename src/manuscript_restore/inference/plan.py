@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from natsort import natsorted, ns
 
@@ -22,6 +23,13 @@ class Task:
     source: Path
     target: Path
     format: str
+
+    @classmethod
+    def mirrored(cls, source: Path, place: Path, format: str, out: Path, suffix: str | None) -> Self:
+        """The task of a file that lies at ``place`` below a folder; ``suffix`` of the result, None: as it is."""
+        if suffix is None:
+            return cls(source, out / place, format)
+        return cls(source, out / place.with_suffix(suffix), FORMATS[suffix])
 
     @property
     def flagged(self) -> Path:
@@ -97,11 +105,7 @@ def _plan(inputs: Sequence[str], out: Path, suffix: str | None) -> Plan:
     elif out.suffix.lower() in FORMATS and not out.is_dir():
         raise UserError(f"output {out}: names one image, but {len(sources)} are to be restored; give a folder")
     else:
-        written = FORMATS[suffix] if suffix else None
-        tasks = [
-            Task(file, out / (place.with_suffix(suffix) if suffix else place), written or format)
-            for file, place, format in sources
-        ]
+        tasks = [Task.mirrored(file, place, format, out, suffix) for file, place, format in sources]
     _check(tasks)
     return Plan(tasks, left_out)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
 
@@ -232,23 +233,28 @@ class Restorer:
                 sees it upright, the result is as stored.
         """
         survey = self._survey(read, height, width, orientation)
-        latest: Floats = np.empty(0, np.float32)  # the rows that were read last, with their alpha
+        latest: list[Floats] = []  # the rows that were read last, with their alpha
 
         def read_colours(top: int, bottom: int) -> Floats:
-            nonlocal latest
-            latest = read(top, bottom)
-            return latest[: 1 if latest.shape[0] < 3 else 3]
+            latest[:] = [read(top, bottom)]
+            return latest[0][: 1 if latest[0].shape[0] < 3 else 3]
 
         change_of = turned(lambda tiles: self._change_tiles(tiles, survey), orientation)
-        for top, rows in restore_rows(read_colours, change_of, height=height, width=width, tiling=self.tiling):
-            original = latest[:, : rows.shape[1]]
-            num_colours = 1 if original.shape[0] < 3 else 3
-            # Only changes were faded into each other: where there is none, this is the page to the bit.
-            colours = (original[:num_colours] + rows[:num_colours]).clip(0, 1)
-            restored = np.concatenate([colours, original[num_colours:]])  # alpha as it was
-            maps = rows[num_colours:]
-            damage, ink = maps[:2].clip(0, 1) if self.backend.has_maps else (None, None)
-            yield Band(top, original, restored, maps[-1] if self._measures_spread else None, damage, ink)
+        changes = restore_rows(read_colours, change_of, height=height, width=width, tiling=self.tiling)
+        return starmap(lambda top, rows: self._band(top, rows, latest.pop()), changes)
+
+    def _band(self, top: int, rows: Floats, read: Floats) -> Band:
+        """Changes and maps (C', n, W) added to the page's rows; in place: bands of wide pages are large."""
+        original = read[:, : rows.shape[1]]
+        num_colours = 1 if original.shape[0] < 3 else 3
+        # Only changes were faded into each other: where there is none, this is the page to the bit.
+        restored, maps = rows[:num_colours], rows[num_colours:]
+        restored += original[:num_colours]
+        np.clip(restored, 0, 1, out=restored)
+        if len(original) > num_colours:  # alpha as it was
+            restored = np.concatenate([restored, original[num_colours:]])
+        damage, ink = np.clip(maps[:2], 0, 1, out=maps[:2]) if self.backend.has_maps else (None, None)
+        return Band(top, original, restored, maps[-1] if self._measures_spread else None, damage, ink)
 
     @property
     def _measures_spread(self) -> bool:
@@ -266,7 +272,7 @@ class Restorer:
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
             sampled.append(_in_colour(np.stack([rows[..., left : left + tile] for left in columns])))
         original = np.concatenate(sampled)
-        looked = self._look(original, orientation) if has_maps and not one_tile else None
+        looked = self._look(sampled, orientation) if has_maps and not one_tile else None
         see = turned(lambda tiles: self._see(tiles, looked), orientation)
         seen = np.concatenate([see(tiles) for tiles in sampled])
         damage = seen[:, 3:4] if has_maps else np.ones_like(seen[:, :1])
@@ -320,14 +326,15 @@ class Restorer:
         changes: Floats = np.concatenate(channels, axis=1)
         return changes
 
-    def _look(self, tiles: Floats, orientation: int) -> Floats:
-        """What the network says of a page as a whole, (1, 1): the mean over some of its tiles, seen upright."""
+    def _look(self, sampled: Sequence[Floats], orientation: int) -> Floats:
+        """What the network says of a page as a whole, (1, 1): the mean over batches of its tiles, seen upright."""
 
         def look(upright: Floats) -> Floats:
             return self.backend.look(upright)[..., None, None]
 
-        looked: Floats = turned(look, orientation)(tiles)[..., 0, 0].mean(axis=0, keepdims=True)
-        return looked
+        looked = [turned(look, orientation)(tiles)[..., 0, 0] for tiles in sampled]
+        mean: Floats = np.concatenate(looked).mean(axis=0, keepdims=True)
+        return mean
 
     def _see(self, tiles: Floats, looked: Floats | None) -> Floats:
         return self.backend(tiles) if looked is None else self.backend(tiles, looked)

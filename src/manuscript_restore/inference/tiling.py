@@ -110,8 +110,10 @@ def restore_rows(
             band[:, : pending.shape[1]] += pending
         end = down[i + 1].start if i + 1 < len(down) else height
         finished = end - span.start
-        yield span.start, band[:, :finished]
         pending = band[:, finished:].copy()
+        ready = [band[:, :finished]]
+        del band  # nobody but who asked for the rows holds them while the next are made: they are large
+        yield span.start, ready.pop()
 
 
 def _restore_band(rows: Floats, restore: RestoreTiles, across: list[Span], *, batch: int) -> Floats:
