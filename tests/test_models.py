@@ -131,6 +131,7 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
     [
         ({"encoder": "vit_bse_patch16_224"}, "timm has no such model"),
         ({"encoder": "resnet50"}, "not a plain Vision Transformer"),
+        ({"encoder": "vit_tiny_r_s16_p8_224"}, "not a plain Vision Transformer"),  # a ConvNet makes its patches
         ({"image_size": 250}, "not a multiple of the patch size 16; use 256"),
         ({"encoder_weights": "nowhere.pth"}, "no such file"),
         ({"decoder": {"name": "linear"}}, "use one of reference, progressive"),

@@ -113,22 +113,6 @@ def test_peers_are_exported_too(options: dict, tmp_path: Path) -> None:
     assert_same(onnx(seen), reference(seen), 1e-4)
 
 
-@pytest.mark.slow
-def test_other_encoders_are_exported_or_refused_in_one_line() -> None:
-    encoder = "eva02_tiny_patch14_224"  # rotary positions, patches of 14
-    model = build_model({"encoder": encoder, "image_size": 224, "decoder": {"name": "reference"}}).eval()
-    refused = None
-    try:
-        content, _ = to_onnx(model, weights_sha256="")
-    except UserError as error:
-        refused = str(error)
-    if refused is None:
-        assert len(content) > 1e6
-    else:
-        assert "cannot be exported to ONNX" in refused
-        assert len(refused.splitlines()) == 1
-
-
 def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -> None:
     def engine(path: Path, **options: object) -> str:
         return Restorer.from_checkpoint(path, device="cpu", **options).backend.description.split()[0]

@@ -4,8 +4,8 @@ Neither can run code: checkpoints are read with ``weights_only=True``, safetenso
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from manuscript_restore import descriptor
+from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.models import RestorationNetwork, build_model
-from manuscript_restore.released import CONFIG, ONNX, ONNX_LOOK, WEIGHTS, find_model, identify, read_config
+from manuscript_restore.models.soundness import MIN_SIDE
+from manuscript_restore.released import CONFIG, ONNX, ONNX_LOOK, WEIGHTS, find_model, identify
 
 PREFIX = "model."
 
@@ -64,8 +67,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     raise UserError(f"checkpoint {path}: not a training checkpoint of manuscript_restore")
 
 
-def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool = True, onnx: bool = True) -> None:
+def export(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    name: str,
+    half: bool = True,
+    onnx: bool = True,
+    purpose: str | None = None,
+    licence: str | None = None,
+    sources: Sequence[str] = (),
+    letters_px: tuple[float, float] | None = None,
+) -> None:
     """Make a released model of a training checkpoint: ``config.json`` and ``model.safetensors`` in a new folder.
+
+    ``config.json`` is a `Descriptor`; the last four arguments are what only its maker can say.
 
     Args:
         checkpoint: Of a training.
@@ -73,6 +89,10 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
         name: What records will call the model.
         half: Store the weights in float16: half the size; they are computed with in float32.
         onnx: Write ``model.onnx`` as well, and ``look.onnx`` where the network has maps; see `models.onnx`.
+        purpose: See `Descriptor`, for these too.
+        licence: Of the weights.
+        sources: Of the pages that it was trained on.
+        letters_px: Height of their letters.
 
     Raises:
         UserError: As `read_checkpoint` and `models.onnx.to_onnx`; or the folder is there already.
@@ -80,12 +100,21 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
     folder = Path(folder)
     if (folder / WEIGHTS).exists() or (folder / CONFIG).exists():
         raise UserError(f"{folder}: holds a model already; give a new folder")
+    if not name:
+        raise UserError("name: empty; records call the model by it")
+    if letters_px and not 0 <= letters_px[0] <= letters_px[1]:
+        raise UserError(f"letters_px={letters_px}: must be heights in pixels, the small one first")
     model = load_model(checkpoint)
-    options = {**read_checkpoint(checkpoint)["hyper_parameters"]["model"]}
-    options.pop("encoder_weights", None)
+    described = replace(
+        _describe(model, read_checkpoint(checkpoint)["hyper_parameters"], name=name),
+        purpose=purpose or None,
+        licence=licence or None,
+        sources=tuple(filter(None, sources)) or None,
+        letters_px=letters_px,
+    )
     state = {key: value.half() if half else value for key, value in model.state_dict().items()}
-    config = json.dumps({"name": name, "model": options}, indent=1)
-    files = {CONFIG: config.encode(), WEIGHTS: save(state)}
+    # Words of a command line that are no text become escapes, as JSON allows.
+    files = {CONFIG: described.to_json().encode("utf-8", "backslashreplace"), WEIGHTS: save(state)}
     if onnx:
         model.load_state_dict(state)  # as stored
         files |= _onnx_files(model, hashlib.sha256(files[WEIGHTS]).hexdigest())
@@ -94,6 +123,39 @@ def export(checkpoint: str | Path, folder: str | Path, *, name: str, half: bool 
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
     _write(folder, files)
+
+
+def describe(path: str | Path) -> Descriptor:
+    """What follows from a training checkpoint; an exported model's folder has its own: `Descriptor.read`.
+
+    Raises:
+        UserError: As `load_model`.
+    """
+    return _describe(load_model(path), read_checkpoint(path)["hyper_parameters"], name=Path(path).name)
+
+
+def _describe(network: RestorationNetwork, hyper_parameters: Mapping[str, Any], *, name: str) -> Descriptor:
+    options, damages = dict(hyper_parameters["model"]), hyper_parameters.get("damages")
+    options.pop("encoder_weights", None)
+    has_maps, multiple = network.has_maps, network.multiple
+
+    def up(side: int) -> int:
+        return -(-side // multiple) * multiple
+
+    return Descriptor(
+        name=name,
+        model=options,
+        inputs=descriptor.inputs(has_maps=has_maps),
+        outputs=descriptor.outputs(has_maps=has_maps),
+        multiple=multiple,
+        min_side=up(MIN_SIDE) if has_maps else multiple,
+        tile=up(descriptor.TILE),
+        overlap=descriptor.OVERLAP,
+        trained_side=network.image_size,
+        damages=None if damages is None else tuple(damages),
+        parameters=sum(values.numel() for values in network.parameters()),
+        written_by=descriptor.writer(),
+    )
 
 
 def write_onnx(folder: str | Path) -> None:
@@ -106,6 +168,23 @@ def write_onnx(folder: str | Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: not the folder of a model; make one with `manuscript-restore export`")
     _write(folder, _onnx_files(load_model(folder), identify(folder).sha256))
+
+
+def write_single_onnx(model: str | Path, file: str | Path) -> None:
+    """Write a model as one ONNX file for other programs; see `models.onnx.to_onnx` (``single``).
+
+    Raises:
+        UserError: As `load_model` and `models.onnx.to_onnx`; or the file has another suffix or no folder.
+    """
+    from manuscript_restore.models.onnx import to_onnx
+
+    file = Path(file)
+    if file.suffix != ".onnx" or file.is_dir():
+        raise UserError(f"{file}: must be a file that ends in .onnx")
+    if not file.parent.is_dir():
+        raise UserError(f"{file.parent}: no such folder; make it first")
+    network, _ = to_onnx(load_model(model), weights_sha256=identify(model).sha256, single=True)
+    _write(file.parent, {file.name: network})
 
 
 def _onnx_files(model: RestorationNetwork, weights_sha256: str) -> dict[str, bytes]:
@@ -172,8 +251,8 @@ def check_same_model(path: str | Path, model: Mapping[str, Any]) -> None:
 
 
 def _read_released(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    config = read_config(folder)
+    options = dict(Descriptor.read(folder / CONFIG).model)
     try:
-        return config["model"], load_file(folder / WEIGHTS)
+        return options, load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UserError(f"model {folder}: {WEIGHTS} is missing or damaged; export the model again") from error

@@ -64,21 +64,68 @@ def export(
     name: Annotated[str, typer.Option(help="Name of the model in records.")],
     full: Annotated[bool, typer.Option("--full", help="Weights in float32; else in float16.")] = False,
     onnx: Annotated[bool, typer.Option(help="Write the ONNX files too, which a CPU restores faster with.")] = True,
+    purpose: Annotated[str | None, typer.Option(help="What it is for, in a sentence.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights: CC-BY-4.0.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Where its pages come from; may be repeated.")] = None,
+    letters: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Height in pixels of the letters it was trained on, small and large."),
+    ] = None,
 ) -> None:
     """Turn a training checkpoint into a model you can share: numbers and settings, no code."""
     import manuscript_restore.requires_train  # noqa: F401
     from manuscript_restore import checkpoint as models
 
     try:
-        models.export(checkpoint, folder, name=name, half=not full, onnx=onnx)
+        models.export(
+            checkpoint,
+            folder,
+            name=name,
+            half=not full,
+            onnx=onnx,
+            purpose=purpose,
+            licence=licence,
+            sources=source or (),
+            letters_px=letters,
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
 
 @app.command()
+def describe(
+    model: Annotated[
+        str, typer.Argument(help="Exported model's folder, name, or training checkpoint.")
+    ] = "default",
+    json: Annotated[bool, typer.Option("--json", help="As its config.json has it.")] = False,
+) -> None:
+    """Say what a model is for, what it takes and gives, and what it was trained on."""
+    from manuscript_restore.descriptor import Descriptor
+    from manuscript_restore.released import CONFIG, find_model
+
+    try:
+        path = find_model(model)
+        if path.is_dir():
+            described = Descriptor.read(path / CONFIG)
+        else:
+            import manuscript_restore.requires_train  # noqa: F401
+            from manuscript_restore import checkpoint as models
+
+            described = models.describe(path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(described.to_json() if json else f"{described.table()}\n", end="")
+
+
+@app.command()
 def onnx(
     model: Annotated[str, typer.Argument(help="Folder of an exported model, or name of one in the package.")],
+    single: Annotated[
+        Path | None,
+        typer.Option(help="Write this one file instead, for other programs: a picture in, a picture out."),
+    ] = None,
 ) -> None:
     """Write the ONNX files of an exported model beside its weights, and check them."""
     import manuscript_restore.requires_train  # noqa: F401
@@ -86,7 +133,10 @@ def onnx(
     from manuscript_restore.released import find_model
 
     try:
-        models.write_onnx(find_model(model))
+        if single:
+            models.write_single_onnx(find_model(model), single)
+        else:
+            models.write_onnx(find_model(model))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

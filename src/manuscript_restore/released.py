@@ -1,11 +1,10 @@
 """Which network a file or folder holds, without loading it: a released model is a folder of these files."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.errors import UserError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -26,7 +25,7 @@ def identify(path: str | Path) -> ModelIdentity:
     """Name and hash of a training checkpoint or a released model."""
     path = Path(path)
     if path.is_dir():
-        name, file = str(read_config(path)["name"]), path / WEIGHTS
+        name, file = Descriptor.read(path / CONFIG).name, path / WEIGHTS
     else:
         name, file = path.name, path
     with file.open("rb") as content:
@@ -56,16 +55,3 @@ def find_model(model: str) -> Path:
         UserError: Neither is there.
     """
     return Path(model) if Path(model).exists() else find_released(model)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Name of a released model, and the options that its network is built with.
-
-    Raises:
-        UserError: ``config.json`` is missing or damaged.
-    """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return {"name": str(config["name"]), "model": dict(config["model"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"model {folder}: {CONFIG} is missing or damaged; export the model again") from error

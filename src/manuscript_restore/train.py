@@ -77,18 +77,27 @@ def train(
     L.seed_everything(seed, workers=True, verbose=False)
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
+    damage = build_degradation(degradation)
     datamodule = build(
         data,
         "data",
         seed=seed,
-        degradation=build_degradation(degradation),
+        degradation=damage,
         val_degradation=build(val_degradation, "val_degradation"),
     )
     datamodule.setup("fit")
     test = test and datamodule.has_test_pages
     if test:
         datamodule.setup("test")  # now: a mistake in the folder should not show after hours of training
-    net = build(module, "module", model=plain(model), loss=plain(loss), optimizer=plain(optimizer), seed=seed)
+    net = build(
+        module,
+        "module",
+        model=plain(model),
+        loss=plain(loss),
+        optimizer=plain(optimizer),
+        seed=seed,
+        damages=getattr(damage, "kinds", None),
+    )
     if init_from is not None:
         start_from(net.model, init_from, key="init_from")
     loggers = build_loggers(logger)

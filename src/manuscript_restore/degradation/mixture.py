@@ -1,6 +1,7 @@
 """Training on several presets at once."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,12 @@ class Mixture(nn.Module):
         if not (self.weights >= 0).all() or not self.weights.sum() > 0:
             raise UserError("degradation: a mixture needs a pipeline with a weight above 0, and none below 0")
         self.pipelines = nn.ModuleDict(kept)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of the transforms that a page may get, sorted."""
+        drawn = zip(self.pipelines.values(), self.weights.tolist(), strict=True)
+        return sorted({kind for pipeline, weight in drawn if weight for kind in cast(Any, pipeline).kinds})
 
     @torch.no_grad()
     def forward(self, clean: Tensor, *, seed: int) -> Tensor:

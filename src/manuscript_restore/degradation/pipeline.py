@@ -77,6 +77,12 @@ class DegradationPipeline(nn.Module):
         self.sound = sound
         self.params: dict[str, Any] = {}
 
+    @property
+    def kinds(self) -> list[str]:
+        """Names of the transforms that a page may get, sorted."""
+        strongest = max(self.severity) if isinstance(self.severity, Sequence) else self.severity
+        return sorted(n for n, each in self.transforms.items() if getattr(each, "p", 1) and strongest)
+
     @torch.no_grad()
     def forward(self, clean: Tensor, *, seed: int) -> Tensor:
         """Damage a batch; the same pages and seed give the same result."""

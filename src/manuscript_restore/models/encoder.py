@@ -5,7 +5,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers import PatchEmbed, resample_abs_pos_embed
 from timm.models import VisionTransformer, load_state_dict
 from torch import Tensor, nn
 
@@ -97,7 +97,8 @@ def _create_vit(name: str, *, image_size: int, drop_path_rate: float) -> Any:
             probe = timm.create_model(name, **options)
     except (TypeError, AssertionError):  # not an option of this architecture
         probe = None
-    if not (hasattr(probe, "forward_intermediates") and hasattr(probe, "num_prefix_tokens")):
+    plain = isinstance(getattr(probe, "patch_embed", None), PatchEmbed)  # else a ConvNet makes the patches
+    if not (plain and hasattr(probe, "forward_intermediates") and hasattr(probe, "num_prefix_tokens")):
         raise UserError(
             f"model.encoder={name}: not a plain Vision Transformer of timm; use e.g. vit_base_patch16_224"
         )

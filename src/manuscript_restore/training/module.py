@@ -34,6 +34,7 @@ class RestorationModule(L.LightningModule):
         optimizer: Fields of `Schedule`.
         train_metrics_every: Training metrics are computed every so many batches.
         seed: Seed of what the network draws while it trains (stochastic depth).
+        damages: Kinds of damage of the training pages; kept in the checkpoint, for the descriptor of the model.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RestorationModule(L.LightningModule):
         optimizer: dict[str, Any],
         train_metrics_every: int = 10,
         seed: int = 0,
+        damages: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
