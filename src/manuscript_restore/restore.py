@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from manuscript_restore import options
+from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def restore(
     engine: options.Engine = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
     jobs: options.Jobs = 2,
-    tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = 256,
-    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring tiles share.")] = 32,
+    tile: Annotated[int, typer.Option(help="Side of the tiles, pixels.")] = TILE,
+    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring tiles share.")] = OVERLAP,
     batch: Annotated[int | None, typer.Option(help="Tiles at once; without: what suits the device.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first: for many pages.")] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file that says what became of each page.")] = None,

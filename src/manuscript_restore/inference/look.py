@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from manuscript_restore.descriptor import TILE
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import sha256
 from manuscript_restore.images import find_images, read
 from manuscript_restore.inference.tone import SAMPLES, sample_starts
 
-TILE = 256
 BLOCK = 32
 """Side in pixels of the blocks that each have a paper of their own."""
 LIGHT = 90

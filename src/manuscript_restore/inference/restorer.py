@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import as_floats, to_rgb
 from manuscript_restore.images.colour import keep_support_colour, to_grey
@@ -59,8 +60,8 @@ class Settings:
     flips: bool = False
     confidence: bool = False
     page_tone: bool = True
-    tile: int = 256
-    overlap: int = 32
+    tile: int = TILE
+    overlap: int = OVERLAP
     batch: int | None = None
     like: Look | None = None
 
