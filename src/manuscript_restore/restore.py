@@ -61,7 +61,8 @@ def restore(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     engine: Annotated[
-        str, typer.Option(help="auto, onnx, torch; auto is ONNX Runtime on a CPU, for models that have its file.")
+        str,
+        typer.Option(help="auto, onnx, openvino, torch; auto is onnx on a CPU, for models that have its file."),
     ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
     jobs: Annotated[int, typer.Option(help="Files processed at once.")] = 2,
