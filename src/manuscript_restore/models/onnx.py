@@ -124,7 +124,8 @@ def _cubic_weights(old: int, new: int) -> Tensor:
     """(new, old): how much of each old sample a new one takes."""
     step = old / new
     centres = (torch.arange(new)[:, None] + 0.5) * step
-    distance = (torch.arange(old) + 0.5 - centres).abs() / torch.sym_max(step, 1.0)
+    stretch: Any = torch.sym_max(step, 1.0)
+    distance = (torch.arange(old) + 0.5 - centres).abs() / stretch
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
