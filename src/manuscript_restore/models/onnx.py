@@ -19,7 +19,8 @@ from manuscript_restore.models.soundness import MIN_SIDE
 
 TOLERANCE = 1 / 255
 """Largest difference from the network; usually it is some 1e-5."""
-OPSET = 20
+OPSET = 23
+"""The first with attention as one operation."""
 SIDES = (48, 4096)
 """Of tiles, pixels, within which the exporter proves that the graph fits all. (Engines take others as well.)"""
 LEAST = 1024
