@@ -28,7 +28,6 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.images import write
 from manuscript_restore.inference import Restorer, TorchBackend
 from manuscript_restore.inference.engines import open_backend
-from manuscript_restore.inference.onnx_engine import num_threads
 from manuscript_restore.models import build_model
 from manuscript_restore.models.onnx import _bicubic, to_onnx
 from manuscript_restore.synthesis import generate_page
@@ -269,13 +268,6 @@ def test_several_threads_may_ask_at_once(models: dict[str, Path], engine: str) -
     with ThreadPoolExecutor(4) as pool:
         at_once = list(pool.map(onnx, batches))
     assert all(torch.equal(found, onnx(batch)) for found, batch in zip(at_once, batches, strict=True))
-
-
-@pytest.mark.parametrize(("said", "number"), [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5)])
-def test_as_many_threads_as_openmp_has(monkeypatch: pytest.MonkeyPatch, said: str, number: int) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)), raising=False)
-    assert num_threads() == number
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,5 @@
 """Networks from ONNX files on the CPU, whichever library runs them."""
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file, opened by a library: it computes in float32, on `num_threads` threads that wait passively.
+    """One ONNX file, opened by a library; computes in float32, on `num_threads` threads that wait passively.
 
     Args:
         engine: The library and its version: ``"onnxruntime 1.32.0"``.
@@ -115,14 +114,6 @@ def _open(open_graph: OpenGraph, path: Path, weights_sha256: str | None) -> Grap
             f"`manuscript-restore onnx {path.parent}`"
         )
     return graph
-
-
-def num_threads() -> int:
-    """As OpenMP counts them: what the environment says (the package sets it), else the cores of the process."""
-    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if said.isdigit() and int(said):
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _extended(images: Floats, down: int, right: int) -> Floats:

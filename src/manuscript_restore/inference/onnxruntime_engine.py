@@ -4,7 +4,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from manuscript_restore.inference.onnx_engine import Floats, Graph, num_threads
+from manuscript_restore.inference.onnx_engine import Floats, Graph
+from manuscript_restore.threads import num_threads
 
 
 def open_graph(path: Path) -> Graph:

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from manuscript_restore.inference.onnx_engine import Floats, Graph, num_threads
+from manuscript_restore.inference.onnx_engine import Floats, Graph
+from manuscript_restore.threads import num_threads
 
 # Imported as a whole, OpenVINO reports every start to its makers. What does so is its converter of models, and
 # where that is missing it goes without. (The converter takes half of the time of importing, too.)
