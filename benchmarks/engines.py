@@ -17,7 +17,7 @@ from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
-ENGINES = ("torch", "onnx")
+ENGINES = ("torch", "onnx", "openvino")
 FIRST = """
 import sys, numpy
 from manuscript_restore.inference.engines import open_backend

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from manuscript_restore.archive import PageDescription, jp2, open_document, write_document
+from manuscript_restore.archive import PageDescription, jp2, open_document, png, write_document
 from manuscript_restore.archive.png import chunk
+from manuscript_restore.synthesis import generate_page
 from tests.archive_pages import ICC, MODES, copy, noise, pixels
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "JPEG2000": ".jp2"}
@@ -55,6 +56,23 @@ def test_lossless_formats_lose_nothing(tmp_path, format, dtype, channels):
     copied = tmp_path / f"copy{SUFFIXES[format]}"
     assert copy(path, copied) == []
     np.testing.assert_array_equal(pixels(copied), array)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (40, 30)])
+@pytest.mark.parametrize("at_once", [0, 2**30])
+def test_png_of_any_size(tmp_path, monkeypatch, at_once, size):
+    monkeypatch.setattr(png, "MAX_AT_ONCE", at_once)
+    array = noise(np.uint16, 3, *size)
+    write(tmp_path / "page.png", array, "PNG")
+    np.testing.assert_array_equal(independent(tmp_path / "page.png", "PNG"), array)
+
+
+@pytest.mark.parametrize("grain", [0, 2])
+def test_png_is_as_small_as_that_of_libpng(tmp_path, grain):
+    page = generate_page(3, 0, height=256, width=256)
+    array = (page + np.random.default_rng(0).normal(0, grain, page.shape)).clip(0, 255).astype(np.uint8)
+    write(tmp_path / "page.png", array, "PNG")
+    assert (tmp_path / "page.png").stat().st_size < 1.07 * len(imagecodecs.png_encode(array, 5))
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden.npz"
 RENEW = "write it with `python -m tests.test_golden`"
 STEP = 3
 """Every third pixel is kept, down and across."""
-ENGINES = ("torch", "onnx")
+ENGINES = ("torch", "onnx", "openvino")
 
 
 def restored(pages: np.ndarray, engine: str) -> np.ndarray:
@@ -42,7 +42,9 @@ def model_sha256() -> str:
 @pytest.mark.skipif(not GOLDEN.is_file(), reason=f"tests/golden.npz is not there; {RENEW}")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_pages_are_restored_as_ever(engine: str) -> None:
-    if engine == "onnx" and not (find_released("default") / ONNX).is_file():
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed", exc_type=ImportError)
+    if engine != "torch" and not (find_released("default") / ONNX).is_file():
         pytest.skip("the model in the box has no ONNX file")
     with np.load(GOLDEN) as golden:
         assert str(golden["model"]) == model_sha256(), f"tests/golden.npz is of another model; {RENEW}"

@@ -6,6 +6,7 @@ import torch
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.models import ViTRestorer
+from manuscript_restore.models.decoders import PhaseConv2d, _paint
 
 
 def num_parameters(module: torch.nn.Module) -> int:
@@ -75,6 +76,17 @@ def test_every_parameter_gets_a_gradient(decoder):
         optimizer.step()
     missing = [n for n, p in restorer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not missing
+
+
+def test_layers_at_full_size_are_the_convolutions_that_they_stand_for():
+    torch.manual_seed(0)
+    image, context = torch.rand(2, 3, 12, 20), torch.rand(2, 5, 12, 20)
+    phases = PhaseConv2d(3, 7, 3)
+    plain = torch.nn.functional.conv2d(image, phases.weight, phases.bias, padding=1)
+    torch.testing.assert_close(torch.nn.functional.pixel_shuffle(phases(image), 2), plain)
+    last = torch.nn.Conv2d(5 + 7, 4, 3, padding=1)
+    painted = _paint(torch.nn.functional.pixel_unshuffle(context, 2), phases(image), last.weight, last.bias)
+    torch.testing.assert_close(painted, last(torch.cat([context, plain], dim=1)))
 
 
 def test_progressive_starts_as_the_identity():

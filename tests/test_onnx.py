@@ -1,7 +1,11 @@
 """Networks as ONNX files, and the engine that runs them: the same as PyTorch, for any size and kind of network."""
 
+import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,11 +20,10 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.images import write
 from manuscript_restore.inference import Restorer
 from manuscript_restore.inference.engines import open_backend
-from manuscript_restore.inference.onnx_engine import OnnxBackend, _num_threads
 from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.models import build_model
-from manuscript_restore.models.onnx import to_onnx
-from manuscript_restore.released import ONNX, ONNX_LOOK, WEIGHTS, find_released, identify
+from manuscript_restore.models.onnx import _bicubic, to_onnx
+from manuscript_restore.released import ONNX, ONNX_LOOK, WEIGHTS, find_released
 from manuscript_restore.synthesis import generate_page
 
 SHAPES = [(1, 64, 64), (3, 64, 48), (2, 70, 41), (1, 1, 5), (1, 17, 200)]
@@ -30,6 +33,11 @@ MAPS = {
     "decoder": {"name": "progressive", "maps": True},
 }  # fmt: skip
 PLAIN = {"name": "unet", "widths": [8, 16]}
+OPENVINO = pytest.param(
+    "openvino",
+    marks=pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="OpenVINO is not installed"),
+)
+ENGINES = ["onnx", OPENVINO]
 
 
 def save(options: dict, path: Path) -> Path:
@@ -73,10 +81,13 @@ def logit(value: float) -> np.ndarray:
     return np.full((1, 1), value, np.float32)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["maps", "plain"])
-def test_both_engines_say_the_same(models: dict[str, Path], name: str, shape: tuple[int, int, int]) -> None:
-    onnx, reference = (open_backend(models[name], engine=engine, device="cpu") for engine in ("onnx", "torch"))
+def test_all_engines_say_the_same(
+    models: dict[str, Path], name: str, shape: tuple[int, int, int], engine: str
+) -> None:
+    onnx, reference = (open_backend(models[name], engine=each, device="cpu") for each in (engine, "torch"))
     seen = tiles(*shape)
     assert onnx.has_maps == reference.has_maps == (name == "maps")
     assert_same(onnx(seen), reference(seen), 1e-4)
@@ -87,8 +98,9 @@ def test_both_engines_say_the_same(models: dict[str, Path], name: str, shape: tu
             assert_same(onnx(seen, looked), reference(seen, looked), 1e-4)
 
 
-def test_what_is_sound_stays_to_the_bit(models: dict[str, Path]) -> None:
-    onnx, seen = open_backend(models["maps"], engine="onnx"), tiles(2, 64, 64)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_sound_stays_to_the_bit(models: dict[str, Path], engine: str) -> None:
+    onnx, seen = open_backend(models["maps"], engine=engine), tiles(2, 64, 64)
     restored = onnx(seen, logit(-1000))
     assert restored[:, 3].max() == 0
     assert np.array_equal(restored[:, :3], seen)
@@ -109,8 +121,16 @@ def test_peers_are_exported_too(options: dict, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     export(save(options, tmp_path / "best.ckpt"), folder, name="peer")
     seen = tiles(2, 70, 41)
-    onnx, reference = (open_backend(folder, engine=engine, device="cpu") for engine in ("onnx", "torch"))
-    assert_same(onnx(seen), reference(seen), 1e-4)
+    reference = open_backend(folder, engine="torch", device="cpu")(seen)
+    for engine in ("onnx", "openvino"):
+        assert_same(open_backend(folder, engine=engine)(seen), reference, 1e-4)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (12, 7), (16, 20), (1, 1), (30, 5)])
+def test_positions_are_resampled_as_pytorch_does(size: tuple[int, int]) -> None:
+    positions = torch.randn(1, 3, 12, 7, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(positions, size, mode="bicubic", antialias=True)
+    torch.testing.assert_close(_bicubic(positions, list(size)), expected, atol=1e-5, rtol=0)
 
 
 def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -> None:
@@ -128,14 +148,14 @@ def test_auto_takes_onnx_where_it_can(models: dict[str, Path], tmp_path: Path) -
     assert engine(without) == "onnxruntime"
 
 
-@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@pytest.mark.parametrize("engine", [*ENGINES, "torch"])
 def test_the_record_names_the_engine(models: dict[str, Path], tmp_path: Path, engine: str) -> None:
     write(generate_page(1, 0, height=90, width=120), tmp_path / "page.png")
     options = ["-o", tmp_path / "out", "-m", models["maps"], "--engine", engine, "--device", "cpu", "--sidecar"]
     done = CliRunner().invoke(cli.app, ["restore", str(tmp_path / "page.png"), *map(str, options)])
     assert done.exit_code == 0, done.output
     record = json.loads((tmp_path / "out" / "page.png.json").read_text())
-    assert record["backend"].startswith({"onnx": "onnxruntime ", "torch": "torch "}[engine])
+    assert record["backend"].startswith(f"{engine}runtime " if engine == "onnx" else f"{engine} ")
 
 
 @pytest.mark.parametrize(("model", "message"), [("nonesuch", "none of that name"), ("page.txt", "not the folder")])
@@ -152,10 +172,10 @@ def test_the_command_names_mistakes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "tensorflow"}, "engine=tensorflow: must be one of auto, onnx, torch"),
+        ({"engine": "tensorflow"}, "engine=tensorflow: must be one of auto, onnx, openvino, torch"),
         ({"engine": "onnx", "device": "cuda"}, "engine=onnx with device=cuda"),
         ({"engine": "onnx", "precision": "bf16"}, "engine=onnx with precision=bf16"),
-        ({"engine": "onnx", "compile": True}, "engine=onnx with compile=True"),
+        ({"engine": "openvino", "compile": True}, "engine=openvino with compile=True"),
     ],
 )
 def test_engines_name_mistakes(models: dict[str, Path], options: dict, message: str) -> None:
@@ -168,21 +188,45 @@ def test_a_checkpoint_has_no_onnx(models: dict[str, Path]) -> None:
         open_backend(models["plain"].with_suffix(".ckpt"), engine="onnx")
 
 
-def test_bad_files_are_named(models: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_bad_files_are_named(models: dict[str, Path], tmp_path: Path, engine: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(models["maps"], folder)
     whole = (folder / ONNX).read_bytes()
     for content in (b"", b"hello", whole[:1000], whole[: len(whole) // 2]):
         (folder / ONNX).write_bytes(content)
         with pytest.raises(UserError, match=r"model\.onnx: damaged"):
-            open_backend(folder)
+            open_backend(folder, engine=engine)
     (folder / ONNX).write_bytes(whole)
     (folder / ONNX_LOOK).unlink()
     with pytest.raises(UserError, match=r"look\.onnx: no such file"):
-        open_backend(folder)
+        open_backend(folder, engine=engine)
     shutil.copy(models["plain"] / ONNX, folder / ONNX)
     with pytest.raises(UserError, match=r"model\.onnx: of other weights"):
-        open_backend(folder)
+        open_backend(folder, engine=engine)
+
+
+def test_an_engine_that_is_missing_is_named(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "manuscript_restore.inference.openvino_engine", None)
+    with pytest.raises(UserError, match=r"engine=openvino needs more: pip install 'manuscript-restore\[openvino"):
+        open_backend(models["plain"], engine="openvino")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="OpenVINO is not installed")
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    program = """
+import sys
+import manuscript_restore.inference.openvino_engine
+reporter = [name for name in sys.modules if name.startswith("openvino_telemetry")]
+assert not reporter, reporter
+import openvino.tools  # nothing stays blocked
+assert "openvino.tools.ovc" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir()), "left an identity in the home folder"
 
 
 def test_weights_are_stored_in_16_bits(models: dict[str, Path]) -> None:
@@ -200,28 +244,23 @@ def test_a_graph_that_differs_is_not_written(models: dict[str, Path], monkeypatc
         to_onnx(model, weights_sha256="")
 
 
-def test_several_threads_may_ask_at_once(models: dict[str, Path]) -> None:
-    onnx = open_backend(models["maps"], engine="onnx")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_several_threads_may_ask_at_once(models: dict[str, Path], engine: str) -> None:
+    onnx = open_backend(models["maps"], engine=engine)
     batches = [np.roll(tiles(2, 64, 48), i, axis=3) for i in range(8)]
     with ThreadPoolExecutor(4) as pool:
         at_once = list(pool.map(onnx, batches))
     assert all(np.array_equal(found, onnx(batch)) for found, batch in zip(at_once, batches, strict=True))
 
 
-@pytest.mark.parametrize(("said", "number"), [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5)])
-def test_as_many_threads_as_openmp_has(monkeypatch: pytest.MonkeyPatch, said: str, number: int) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)), raising=False)
-    assert _num_threads() == number
-
-
 @pytest.mark.skipif(
     not (find_released("default") / ONNX).is_file(), reason="the model in the box has no ONNX file"
 )
-def test_the_model_in_the_box_is_the_same_in_both() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_model_in_the_box_is_the_same_in_all(engine: str) -> None:
     folder = find_released("default")
     assert (folder / ONNX).stat().st_size <= 16 * 2**20
-    onnx = OnnxBackend(folder / ONNX, folder / ONNX_LOOK, weights_sha256=identify(folder).sha256)
+    onnx = open_backend(folder, engine=engine)
     reference = TorchBackend(load_model(folder), device="cpu")
     seen = tiles(2, 256, 256)
     assert_same(onnx(seen), reference(seen))

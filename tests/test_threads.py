@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import manuscript_restore
+from manuscript_restore.threads import num_threads
 
 
 @pytest.fixture
@@ -58,3 +59,10 @@ def test_set_before_torch_is_loaded():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["passive", "False"]
+
+
+@pytest.mark.parametrize(("said", "number"), [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5)])
+def test_as_many_threads_as_openmp_has(monkeypatch, said, number):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)), raising=False)
+    assert num_threads() == number

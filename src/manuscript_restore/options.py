@@ -37,7 +37,7 @@ MaxChange = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[
-    str, typer.Option(help="auto, onnx, torch; auto is ONNX Runtime on a CPU, for models that have its file.")
+    str, typer.Option(help="auto, onnx, openvino, torch; auto is onnx on a CPU, for models that have its file.")
 ]
 Jobs = Annotated[int, typer.Option(help="Files processed at once.")]
 

@@ -13,6 +13,7 @@ from manuscript_restore.archive import metadata as md
 from manuscript_restore.archive.metadata import Metadata, Resolution
 from manuscript_restore.archive.page import Notes, PageDescription, WholePage
 from manuscript_restore.errors import UserError
+from manuscript_restore.threads import num_threads
 
 SIGNATURE, CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _BRAND, _SOT, _EOC = b"jp2 \0\0\0\0jp2 ", b"\xff\x90", b"\xff\xd9"
@@ -123,7 +124,9 @@ def read(data: bytes, notes: Notes) -> WholePage:
     def decode() -> NDArray[Any]:
         if len(_tiles_of(coded)) < _num_tiles(coded):  # which OpenJPEG leaves black without a word
             raise ValueError("tiles are missing")
-        pixels: NDArray[Any] = codecs.jpeg2k_decode(coded if raw else _container(coded, in_header))
+        pixels: NDArray[Any] = codecs.jpeg2k_decode(
+            coded if raw else _container(coded, in_header), numthreads=num_threads()
+        )
         return conversion(pixels.reshape(header.height, header.width, -1))
 
     return WholePage(
@@ -215,7 +218,8 @@ def _resolution(boxes: list[Box]) -> Resolution | None:
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as JPEG 2000 without loss, with its metadata; a bare codestream stays one."""
     samples = np.ascontiguousarray(pixels)
-    coded = bytes(codecs.jpeg2k_encode(samples, 0, codecformat="j2k", reversible=True, mct=page.channels > 2))
+    options = {"codecformat": "j2k", "reversible": True, "mct": page.channels > 2, "numthreads": num_threads()}
+    coded = bytes(codecs.jpeg2k_encode(samples, 0, **options))
     metadata = page.metadata
     if metadata.format == "JPEG2000 codestream":
         return coded

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference.backends import Backend
+from manuscript_restore.inference.onnx_engine import OnnxBackend, OpenGraph
 from manuscript_restore.released import ONNX, ONNX_LOOK, identify
 
-ENGINES = ("auto", "onnx", "torch")
+ENGINES = ("auto", "onnx", "openvino", "torch")
 
 
 def open_backend(
@@ -44,14 +45,29 @@ def open_backend(
         ("compile", compile, not compile),
     ):
         if not can:
-            raise UserError(f"engine=onnx with {key}={value}: it computes on the CPU in fp32; use engine=torch")
+            raise UserError(
+                f"engine={engine} with {key}={value}: it computes on the CPU in fp32; use engine=torch"
+            )
     if not Path(path).is_dir():
         raise UserError(
-            f"engine=onnx: {path} is a training checkpoint; make a model of it: manuscript-restore export"
+            f"engine={engine}: {path} is a training checkpoint; make a model of it: manuscript-restore export"
         )
-    from manuscript_restore.inference.onnx_engine import OnnxBackend
+    return OnnxBackend(
+        _opener(engine), Path(path) / ONNX, Path(path) / ONNX_LOOK, weights_sha256=identify(path).sha256
+    )
 
-    return OnnxBackend(Path(path) / ONNX, Path(path) / ONNX_LOOK, weights_sha256=identify(path).sha256)
+
+def _opener(engine: str) -> OpenGraph:
+    """Imports the library of this engine alone."""
+    if engine == "onnx":
+        from manuscript_restore.inference import onnxruntime_engine
+
+        return onnxruntime_engine.open_graph
+    try:
+        from manuscript_restore.inference.openvino_engine import open_graph
+    except ImportError as error:
+        raise UserError("engine=openvino needs more: pip install 'manuscript-restore[openvino]'") from error
+    return open_graph
 
 
 def _open_torch(path: str | Path, *, device: str, precision: str, compile: bool) -> Backend:

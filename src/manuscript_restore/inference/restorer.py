@@ -144,7 +144,8 @@ class Restorer:
             device: As `TorchBackend`.
             precision: As `TorchBackend`.
             compile: As `TorchBackend`.
-            engine: ``onnx``, ``torch``, or ``auto``: ONNX Runtime on a CPU, where the folder has its file.
+            engine: ``onnx`` (ONNX Runtime), ``openvino``, ``torch``, or ``auto``: the first on a CPU, where the
+                folder has its file.
             settings: What is done to every page.
 
         Raises:

@@ -21,7 +21,8 @@ from manuscript_restore.models.soundness import MIN_SIDE
 
 TOLERANCE = 1 / 255
 """Largest difference from the network; usually it is some 1e-5."""
-OPSET = 20
+OPSET = 23
+"""The first with attention as one operation."""
 SIDES = (48, 4096)
 """Of tiles, pixels, within which the exporter proves that the graph fits all. (Engines take others as well.)"""
 LEAST = 1024
@@ -108,6 +109,7 @@ def _export(module: _Tiles, trial: Tensor, *, multiple: int, metadata: dict[str,
         warnings.simplefilter("ignore")
         # In two steps: asked to do both, the exporter may settle for a graph of the trial's size alone.
         graph = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=shapes, strict=False)
+        graph = graph.run_decompositions({torch.ops.aten._upsample_bicubic2d_aa.vec: _bicubic})
         program = torch.onnx.export(
             graph, dynamo=True, opset_version=OPSET, input_names=list(shapes),
             output_names=["looked" if is_look else "restored"], verbose=False,
@@ -122,6 +124,29 @@ def _export(module: _Tiles, trial: Tensor, *, multiple: int, metadata: dict[str,
         proto.metadata_props.add(key=key, value=value)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _bicubic(images: Tensor, size: list[int], *_: object) -> Tensor:
+    """What resamples the positions of a ViT, as two products with matrices: (B, C, H, W) → (B, C, *size).
+
+    ONNX has an operation for it, but OpenVINO shrinks with that as if it were told not to smooth first.
+
+    Source: Keys 1981, a = −0.5, as in Pillow: stretched when it shrinks, and at the border over what is there.
+    """
+    down, across = (_cubic_weights(old, new) for old, new in zip(images.shape[2:], size, strict=True))
+    return down @ images @ across.T
+
+
+def _cubic_weights(old: int, new: int) -> Tensor:
+    """(new, old): how much of each old sample a new one takes."""
+    step = old / new
+    centres = (torch.arange(new)[:, None] + 0.5) * step
+    stretch: Any = torch.sym_max(step, 1.0)
+    distance = (torch.arange(old) + 0.5 - centres).abs() / stretch
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _halve(proto: Any) -> None:

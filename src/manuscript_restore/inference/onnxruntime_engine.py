@@ -1,0 +1,30 @@
+"""ONNX files through ONNX Runtime."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from manuscript_restore.inference.backends import Floats
+from manuscript_restore.inference.onnx_engine import Graph
+from manuscript_restore.threads import num_threads
+
+
+def open_graph(path: Path) -> Graph:
+    """Open a file; of a damaged one errors of many kinds."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False  # no faster, but takes the memory of every step at once
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(feeds: dict[str, Floats]) -> Floats:
+        result: Floats = session.run(None, feeds)[0]
+        return result
+
+    return Graph(
+        engine=f"onnxruntime {onnxruntime.__version__}",
+        num_channels=session.get_outputs()[0].shape[1],
+        facts=session.get_modelmeta().custom_metadata_map,
+        run=run,
+    )
