@@ -5,7 +5,6 @@ import csv
 import doxapy
 import numpy as np
 import pytest
-import torch
 
 from manuscript_restore.config import build, compose
 from manuscript_restore.errors import UserError
@@ -31,13 +30,13 @@ class Dimmer:
     def default_batch(self, tile: int) -> int:
         return 1
 
-    def look(self, tiles: torch.Tensor) -> torch.Tensor:
-        return tiles.new_zeros(len(tiles), 1)
+    def look(self, tiles: np.ndarray) -> np.ndarray:
+        return np.zeros((len(tiles), 1), np.float32)
 
-    def __call__(self, tiles: torch.Tensor, looked: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(self, tiles: np.ndarray, looked: np.ndarray | None = None) -> np.ndarray:
         colours = tiles * (1 - self.damage / 3)
-        maps = torch.full_like(tiles[:, :1], self.damage), (tiles.mean(dim=1, keepdim=True) < 0.4).float()
-        return torch.cat([colours, *maps], dim=1)
+        maps = np.full_like(tiles[:, :1], self.damage), tiles.mean(axis=1, keepdims=True) < 0.4
+        return np.concatenate([colours, *maps], axis=1)
 
 
 class OnePair(Task):
