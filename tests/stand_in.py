@@ -11,7 +11,7 @@ from manuscript_restore.inference import Restorer
 class Darker:
     """Makes every page darker by a tenth."""
 
-    description = "stand-in"
+    description, concurrency = "stand-in", 2
     has_maps = False
 
     def __init__(self, seconds: float = 0) -> None:

@@ -21,7 +21,7 @@ from tests.test_evaluate import pair_folders
 class Dimmer:
     """An engine with maps: dims tiles by a third where they are damaged; ink is what is dark."""
 
-    description = "a test"
+    description, concurrency = "a test", 1
     has_maps = True
 
     def __init__(self, damage: float) -> None:

@@ -26,7 +26,7 @@ from manuscript_restore.released import identify
 class Function:
     """A backend that is a plain function of tensors, and counts its calls."""
 
-    description = "function"
+    description, concurrency = "function", 2
 
     def __init__(self, function=lambda tiles: tiles, *, has_maps: bool = False) -> None:
         self.function, self.has_maps = function, has_maps

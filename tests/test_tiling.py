@@ -1,6 +1,7 @@
 """Tiling: nothing is lost, seams do not show."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,18 +14,22 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.inference.tiling import Tiling, restore_rows, spans
 from manuscript_restore.models import build_model
 
+POOL = ThreadPoolExecutor(3)
+
 
 def restored(page: Tensor, restore, **tiling: int) -> Tensor:
     stored = page.numpy()
     bands = restore_rows(
         lambda top, bottom: stored[:, top:bottom],
-        lambda tiles: restore(torch.from_numpy(tiles)).numpy(),
+        lambda tiles: restore(torch.from_numpy(tiles)).detach().numpy(),
         height=page.shape[1],
         width=page.shape[2],
         tiling=Tiling(**tiling),
+        pool=POOL,
     )
     rows, below = [], 0
-    for top, band in bands:
+    for top, read, band in bands:
+        assert np.array_equal(read, stored[:, top : top + band.shape[1]])
         assert top == below  # in order, without a gap
         below += band.shape[1]
         rows.append(band)

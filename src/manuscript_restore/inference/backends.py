@@ -19,6 +19,10 @@ class Backend(Protocol):
     def has_maps(self) -> bool:
         """Whether the network says what is damaged and what is ink."""
 
+    @property
+    def concurrency(self) -> int:
+        """How many calls at once it gains from: the number of threads that call it."""
+
     def default_batch(self, tile: int) -> int:
         """How many tiles of that side it takes at once best."""
 

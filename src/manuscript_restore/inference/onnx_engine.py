@@ -1,6 +1,5 @@
 """Networks from ONNX files on the CPU, whichever library runs them."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +8,18 @@ import numpy as np
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.inference.backends import Floats
+from manuscript_restore.threads import num_threads
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file, opened by a library; computes in float32, on `num_threads` threads that wait passively.
+    """One ONNX file, opened by a library; computes in float32, each call on a thread of its own.
 
     Args:
         engine: The library and its version: ``"onnxruntime 1.32.0"``.
         num_channels: Size of the second axis of the result; the graph of the network has 3, or 5 with maps.
         facts: What the exporter has written into the file's metadata.
-        run: The only result for inputs by name; called by one thread at a time.
+        run: The only result for inputs by name; called by `num_threads` threads at once.
     """
 
     engine: str
@@ -32,7 +32,10 @@ OpenGraph = Callable[[Path], Graph]
 
 
 class OnnxBackend:
-    """A network that `models.onnx` has written, on the CPU in float32; it runs for one caller at a time.
+    """A network that `models.onnx` has written, on the CPU in float32.
+
+    Each call runs on one thread, and as many calls at once as there are threads: none waits for the others within
+    a tile, above all not for one that another process has taken the core from.
 
     Args:
         open_graph: Opens a file; what it raises of a damaged one is of no matter.
@@ -56,16 +59,20 @@ class OnnxBackend:
         self.has_maps = self._model.num_channels == 5
         self._look = _open(open_graph, Path(look), weights_sha256) if self.has_maps else None
         self._multiple, self._min_side = (int(self._model.facts[key]) for key in ("multiple", "min_side"))
-        self._turn = threading.Lock()
 
     @property
     def description(self) -> str:
         """Engine, device and precision."""
         return f"{self._model.engine}, cpu, fp32"
 
+    @property
+    def concurrency(self) -> int:
+        """One call a thread, and one that is made ready while they compute."""
+        return num_threads() + 1
+
     def default_batch(self, tile: int) -> int:
-        """Two tiles of 256²: more take memory and are no faster."""
-        return max(1, 2 * 256**2 // tile**2)
+        """One: more take memory and are no faster."""
+        return 1
 
     def look(self, tiles: Floats) -> Floats:
         """What the network says of each of (B, 3, h, w) as a whole: (B, 1)."""
@@ -79,16 +86,14 @@ class OnnxBackend:
         if self.has_maps:
             said = self._look_at(images) if looked is None else looked
             feeds["looked"] = np.ascontiguousarray(np.broadcast_to(said, (len(images), 1)))
-        with self._turn:
-            restored = self._model.run(feeds)
+        restored = self._model.run(feeds)
         return np.ascontiguousarray(restored[..., :height, :width])
 
     def _look_at(self, images: Floats) -> Floats:
         assert self._look is not None, "asked only where there are maps"
         down, right = (max(0, self._min_side - side) for side in images.shape[-2:])
         feeds = {"tiles": np.ascontiguousarray(_extended(images, down, right))}
-        with self._turn:
-            return self._look.run(feeds)
+        return self._look.run(feeds)
 
 
 def _open(open_graph: OpenGraph, path: Path, weights_sha256: str | None) -> Graph:

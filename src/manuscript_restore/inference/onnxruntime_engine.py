@@ -6,14 +6,12 @@ import onnxruntime
 
 from manuscript_restore.inference.backends import Floats
 from manuscript_restore.inference.onnx_engine import Graph
-from manuscript_restore.threads import num_threads
 
 
 def open_graph(path: Path) -> Graph:
     """Open a file; of a damaged one errors of many kinds."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1  # the caller's own
     options.enable_mem_pattern = False  # no faster, but takes the memory of every step at once
     options.log_severity_level = 4  # what goes wrong is raised as well
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

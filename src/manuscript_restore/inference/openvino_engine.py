@@ -1,6 +1,7 @@
 """ONNX files through OpenVINO, which must be installed: ``pip install 'manuscript-restore[openvino]'``."""
 
 import sys
+import threading
 from pathlib import Path
 
 from manuscript_restore.inference.backends import Floats
@@ -27,12 +28,16 @@ def open_graph(path: Path) -> Graph:
     options = {
         "INFERENCE_PRECISION_HINT": "f32",  # else bf16 on processors that have it
         "INFERENCE_NUM_THREADS": num_threads(),
+        "NUM_STREAMS": num_threads(),
         "ENABLE_CPU_PINNING": False,  # a pinned thread cannot get out of another process's way
     }
-    request = core.compile_model(model, "CPU", options).create_infer_request()
+    compiled = core.compile_model(model, "CPU", options)
+    own = threading.local()
 
     def run(feeds: dict[str, Floats]) -> Floats:
-        result: Floats = request.infer(feeds)[0]
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        result: Floats = own.request.infer(feeds)[0]
         return result
 
     size = model.output(0).partial_shape[1]

@@ -1,6 +1,7 @@
 """The public face: a trained network as a function from a page to a restored page, of any size."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
@@ -125,6 +126,7 @@ class Restorer:
         self.identity = identity
         batch = self.settings.batch or backend.default_batch(self.settings.tile)
         self.tiling = Tiling(self.settings.tile, self.settings.overlap, batch)
+        self._pool = ThreadPoolExecutor(backend.concurrency, thread_name_prefix="tiles")
 
     @classmethod
     def from_checkpoint(
@@ -235,19 +237,15 @@ class Restorer:
                 sees it upright, the result is as stored.
         """
         survey = self._survey(read, height, width, orientation)
-        latest: list[Floats] = []  # the rows that were read last, with their alpha
+        change = turned(lambda tiles: self._change_tiles(tiles, survey), orientation)
+        ahead, pool = self.backend.concurrency, self._pool
+        changes = restore_rows(
+            read, change, height=height, width=width, tiling=self.tiling, pool=pool, ahead=ahead
+        )
+        return starmap(self._band, changes)
 
-        def read_colours(top: int, bottom: int) -> Floats:
-            latest[:] = [read(top, bottom)]
-            return latest[0][: 1 if latest[0].shape[0] < 3 else 3]
-
-        change_of = turned(lambda tiles: self._change_tiles(tiles, survey), orientation)
-        changes = restore_rows(read_colours, change_of, height=height, width=width, tiling=self.tiling)
-        return starmap(lambda top, rows: self._band(top, rows, latest.pop()), changes)
-
-    def _band(self, top: int, rows: Floats, read: Floats) -> Band:
+    def _band(self, top: int, original: Floats, rows: Floats) -> Band:
         """Changes and maps (C', n, W) added to the page's rows; in place: bands of wide pages are large."""
-        original = read[:, : rows.shape[1]]
         num_colours = 1 if original.shape[0] < 3 else 3
         # Only changes were faded into each other: where there is none, this is the page to the bit.
         restored, maps = rows[:num_colours], rows[num_colours:]
@@ -272,11 +270,11 @@ class Restorer:
             rows = read(top, min(height, top + tile))
             rows = rows[: 1 if rows.shape[0] < 3 else 3]
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
-            sampled.append(_in_colour(np.stack([rows[..., left : left + tile] for left in columns])))
+            sampled += [_in_colour(rows[None, :, :, left : left + tile]) for left in columns]
         original = np.concatenate(sampled)
         looked = self._look(sampled, orientation) if has_maps and not one_tile else None
         see = turned(lambda tiles: self._see(tiles, looked), orientation)
-        seen = np.concatenate([see(tiles) for tiles in sampled])
+        seen = np.concatenate(list(self._pool.map(see, sampled)))
         damage = seen[:, 3:4] if has_maps else np.ones_like(seen[:, :1])
         of_tiles = damage.mean(axis=(1, 2, 3))
         if of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
@@ -291,13 +289,14 @@ class Restorer:
         return Survey(looked, tone, None if gain is None else gain[:, None, None])
 
     def _change_tiles(self, tiles: Floats, survey: Survey) -> Floats:
-        """How tiles change: (B, 1 or 3, h, w) in [0, 1] → the same in [−1, 1], with more channels behind.
+        """How the colours of tiles (B, C, h, w) in [0, 1] change: (B, 1 or 3, h, w) in [−1, 1], and more channels.
 
         These are damage and ink if the network has maps, and the spread if it is measured. Every correction of
         what the network made is weighted by the damage: where that is 0, the change is exactly 0.
         """
         settings = self.settings
-        original = _in_colour(tiles)
+        is_grey = tiles.shape[1] < 3
+        original = _in_colour(tiles[:, : 1 if is_grey else 3])
 
         def changed(tiles: Floats) -> Floats:
             seen = self._see(tiles, survey.looked)
@@ -319,7 +318,7 @@ class Restorer:
         if survey.gain is not None:
             restored = blend(restored, (restored * survey.gain).clip(0, 1), damage)
         change = settings.strength * (restored - original)
-        channels = [to_grey(change) if tiles.shape[1] == 1 else change]
+        channels = [to_grey(change) if is_grey else change]
         if self.backend.has_maps:
             channels += [damage, maps[:, 1:2]]
         if self._measures_spread:
@@ -329,13 +328,13 @@ class Restorer:
         return changes
 
     def _look(self, sampled: Sequence[Floats], orientation: int) -> Floats:
-        """What the network says of a page as a whole, (1, 1): the mean over batches of its tiles, seen upright."""
+        """What the network says of a page as a whole, (1, 1): the mean over some of its tiles, seen upright."""
 
         def look(upright: Floats) -> Floats:
             return self.backend.look(upright)[..., None, None]
 
-        looked = [turned(look, orientation)(tiles)[..., 0, 0] for tiles in sampled]
-        mean: Floats = np.concatenate(looked).mean(axis=0, keepdims=True)
+        looked = list(self._pool.map(turned(look, orientation), sampled))
+        mean: Floats = np.concatenate(looked)[..., 0, 0].mean(axis=0, keepdims=True)
         return mean
 
     def _see(self, tiles: Floats, looked: Floats | None) -> Floats:

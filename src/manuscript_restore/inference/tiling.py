@@ -4,7 +4,10 @@ Memory is bounded by the page's width: one row of tiles is held, whatever the he
 out in bands of rows, so that neither has to fit into memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +90,15 @@ def spans(length: int, *, tile: int, overlap: int) -> list[Span]:
 
 
 def restore_rows(
-    read: ReadRows, restore: RestoreTiles, *, height: int, width: int, tiling: Tiling
-) -> Iterator[tuple[int, Floats]]:
+    read: ReadRows,
+    restore: RestoreTiles,
+    *,
+    height: int,
+    width: int,
+    tiling: Tiling,
+    pool: Executor,
+    ahead: int = 2,
+) -> Iterator[tuple[int, Floats, Floats]]:
     """Restore a page from top to bottom.
 
     Args:
@@ -96,38 +106,68 @@ def restore_rows(
         restore: What is done to a batch of tiles; may return any number of channels.
         height, width: Of the page, pixels.
         tiling: How it is cut.
+        pool: Runs ``restore``.
+        ahead: Batches that are in work while another is waited for.
 
     Yields:
-        (top, rows): the restored rows (C', n, W) from row ``top`` on; together they are the whole page.
+        (top, read, restored): rows (C, n, W) as they were read and (C', n, W) as they are restored, from row
+        ``top`` on; together they are the whole page.
     """
     across = spans(width, tile=tiling.tile, overlap=tiling.overlap)
     down = spans(height, tile=tiling.tile, overlap=tiling.overlap)
+    batches = [across[first : first + tiling.batch] for first in range(0, len(across), tiling.batch)]
     pending: Floats | None = None  # rows that the next tiles will still add to
-    for i, span in enumerate(down):
-        band = _restore_band(read(span.start, span.stop), restore, across, batch=tiling.batch)
-        band *= span.weights[:, None]
-        if pending is not None:
-            band[:, : pending.shape[1]] += pending
-        end = down[i + 1].start if i + 1 < len(down) else height
-        finished = end - span.start
-        pending = band[:, finished:].copy()
-        ready = [band[:, :finished]]
-        del band  # nobody but who asked for the rows holds them while the next are made: they are large
-        yield span.start, ready.pop()
+    with closing(_restored_tiles(read, restore, down, batches, pool, ahead)) as tiles:
+        for i, span in enumerate(down):
+            rows, band = _faded(tiles, batches)
+            band *= span.weights[:, None]
+            if pending is not None:
+                band[:, : pending.shape[1]] += pending
+            end = down[i + 1].start if i + 1 < len(down) else height
+            finished = end - span.start
+            pending = band[:, finished:].copy()
+            ready = [(rows[:, :finished], band[:, :finished])]
+            del rows, band  # only who asked for them holds them while the next are made: they are large
+            yield span.start, *ready.pop()
 
 
-def _restore_band(rows: Floats, restore: RestoreTiles, across: list[Span], *, batch: int) -> Floats:
-    """Restore one row of tiles, faded into each other from left to right: (C, h, W) → (C', h, W)."""
+def _restored_tiles(
+    read: ReadRows, restore: RestoreTiles, down: list[Span], batches: list[list[Span]], pool: Executor, ahead: int
+) -> Generator[tuple[Floats, Floats]]:
+    """(rows (C, h, W), tiles (b, C', h, w)) batch by batch; ``ahead`` of them are in work behind each."""
+    waiting: deque[tuple[Floats, Future[Floats]]] = deque()
+
+    def first_of_all() -> tuple[Floats, Floats]:
+        rows, coming = waiting.popleft()
+        return rows, coming.result()
+
+    try:
+        for span in down:
+            rows = read(span.start, span.stop)
+            for columns in batches:
+                tiles = np.stack([rows[:, :, column.start : column.stop] for column in columns])  # (b, c, h, w)
+                waiting.append((rows, pool.submit(restore, tiles)))
+                if len(waiting) > ahead:
+                    yield first_of_all()
+            del rows
+        while waiting:
+            yield first_of_all()
+    finally:
+        for _, coming in waiting:
+            coming.cancel()
+
+
+def _faded(tiles: Iterator[tuple[Floats, Floats]], batches: list[list[Span]]) -> tuple[Floats, Floats]:
+    """One row of tiles, faded into each other from left to right: rows (C, h, W) and their band (C', h, W)."""
     band: Floats | None = None
-    for first in range(0, len(across), batch):
-        columns = across[first : first + batch]
-        tiles = np.stack([rows[:, :, span.start : span.stop] for span in columns])  # (b, c, h, w)
-        for span, tile in zip(columns, restore(tiles), strict=True):
+    for columns in batches:
+        rows, restored = next(tiles)
+        for column, tile in zip(columns, restored, strict=True):
             if band is None:
                 band = np.zeros((tile.shape[0], *rows.shape[1:]), np.float32)
-            band[:, :, span.start : span.stop] += tile * span.weights
+            band[:, :, column.start : column.stop] += tile * column.weights
     assert band is not None  # a page has at least one column
-    return band
+    return rows, band
 
 
 def _rise(length: int) -> Floats:

@@ -52,6 +52,11 @@ class TorchBackend:
         """Engine, device and precision."""
         return f"torch {torch.__version__}, {self.device}, {'bf16' if self.bf16 else 'fp32'}"
 
+    @property
+    def concurrency(self) -> int:
+        """Two: while it computes one batch, the other is made ready and finished."""
+        return 2
+
     def default_batch(self, tile: int) -> int:
         """On a CPU four tiles of 256² (measured: more or larger ones leave the cache), on a GPU 64."""
         tiles_of_256 = 4 if self.device.type == "cpu" else 64
