@@ -7,8 +7,8 @@ BENCHMARKS = {
     "degradation": "milliseconds an image of every degradation and preset, beside other libraries'",
     "generator": "generated pages and crops a second, beside decoding a scan",
     "data": "time to index large folders, memory of the processes that read them",
-    "restore": "seconds and peak memory to restore a file, beside non-local means and an untiled pass",
-    "engines": "PyTorch beside ONNX Runtime: time of a batch, start to first tile, memory",
+    "restore": "seconds and peak memory to restore a file by engine, size installed, beside non-local means",
+    "engines": "PyTorch, ONNX Runtime and OpenVINO on the same tiles",
     "quality": "scores of models and classical peers on held-out pages",
     "ablate": "scores of changed recipes after equal training time",
 }

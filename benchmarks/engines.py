@@ -1,60 +1,63 @@
-"""The engines on the same tiles in the same run, and each from a cold start to its first batch.
+"""The engines on the same tiles in the same run, each with the batches and the threads that it likes best.
 
     python -m benchmarks engines --model outputs/released
 
 The model's folder must have its ONNX files (``manuscript-restore onnx``). Engines take turns, so that what else
-the machine does falls on all alike; beside a busy one, compare the seconds of processor.
+the machine does falls on all alike; beside a busy one, compare the seconds of processor. `restore` measures whole
+files.
 """
 
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import numpy as np
 
-from benchmarks.measure import duration, parser, row, run, start_table
+from benchmarks.measure import duration, parser, row, start_table
+from manuscript_restore.inference.backends import Backend, Floats
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
 ENGINES = ("torch", "onnx", "openvino")
-FIRST = """
-import sys, numpy
-from manuscript_restore.inference.engines import open_backend
-open_backend(sys.argv[1], engine=sys.argv[2], device="cpu")(numpy.zeros((1, 3, 256, 256), numpy.float32))
-"""
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for each engine and size of batch."""
+    """Print a row for each engine."""
     options = parser("engines", __doc__)
     options.add_argument(
         "--model", default="default", help="exported model's folder, or name of one in the package"
     )
-    options.add_argument("--batches", nargs="+", type=int, default=[1, 4], metavar="TILES")
-    options.add_argument("--tile", type=int, default=256, help="side, pixels")
+    options.add_argument("--tiles", type=int, default=16)
+    options.add_argument("--side", type=int, default=256, help="of the tiles, pixels")
     options.add_argument("--repeats", type=int, default=7)
     args = options.parse_args(arguments)
     folder = find_model(args.model)
     backends = {name: open_backend(folder, engine=name, device="cpu") for name in ENGINES}
-    start_table("Engines", f"Model: {args.model}; tiles of {args.tile}².\n")
-    page = generate_page(0, 0, height=args.tile, width=args.tile).transpose(2, 0, 1) / np.float32(255)
-    looked = np.zeros((1, 1), np.float32) if backends["torch"].has_maps else None
-    for batch in args.batches:
-        tiles = np.repeat(page[None], batch, axis=0).astype(np.float32)
-        walls: dict[str, list[float]] = {name: [] for name in ENGINES}
-        cpus: dict[str, list[float]] = {name: [] for name in ENGINES}
-        for _ in range(args.repeats + 1):
-            for name, backend in backends.items():
-                wall, cpu = time.perf_counter(), time.process_time()
-                backend(tiles, looked)
-                walls[name].append(time.perf_counter() - wall)
-                cpus[name].append(time.process_time() - cpu)
-        for name in ENGINES:
-            taken, used = median(walls[name][1:]), median(cpus[name][1:])  # the first warms up
-            faster = median(walls["torch"][1:]) / taken
-            beside = f"{faster:.2f}× as fast as torch; {duration(used)} of processor"
-            row(f"{name}, batch {batch}", taken, rate=f"{batch / taken:.1f} tiles/s", beside=beside)
+    start_table("Engines", f"Model: {args.model}; {args.tiles} tiles of {args.side}².\n")
+    page = generate_page(0, 0, height=args.side, width=args.side).transpose(2, 0, 1) / np.float32(255)
+    tiles = np.repeat(page[None], args.tiles, axis=0).astype(np.float32)
+    walls: dict[str, list[float]] = {name: [] for name in ENGINES}
+    cpus: dict[str, list[float]] = {name: [] for name in ENGINES}
+    results = {}
+    for _ in range(args.repeats + 1):
+        for name, backend in backends.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            results[name] = restore(backend, tiles)
+            walls[name].append(time.perf_counter() - wall)
+            cpus[name].append(time.process_time() - cpu)
     for name in ENGINES:
-        done = run([sys.executable, "-c", FIRST, str(folder), name])
-        row(f"{name}, start to first tile", done.seconds, peak_mb=done.peak_mb)
+        taken, used = median(walls[name][1:]), median(cpus[name][1:])  # the first warms up
+        faster = median(walls["torch"][1:]) / taken
+        difference = np.abs(results[name] - results["torch"]).max() * 255
+        beside = f"{faster:.2f}× as fast as torch; {duration(used)} of processor; differs by {difference:.2g}/255"
+        row(name, taken, rate=f"{args.tiles / taken:.1f} tiles/s", beside=beside)
+
+
+def restore(backend: Backend, tiles: Floats) -> Floats:
+    """All tiles, in batches and on threads as the restorer has them."""
+    batch = backend.default_batch(tiles.shape[-1])
+    looked = np.zeros((1, 1), np.float32) if backend.has_maps else None
+    batches = [tiles[first : first + batch] for first in range(0, len(tiles), batch)]
+    with ThreadPoolExecutor(backend.concurrency) as pool:
+        return np.concatenate(list(pool.map(lambda part: backend(part, looked), batches)))

@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 
 import manuscript_restore
 from benchmarks.measure import Run, parser, row, run, start_table
+from manuscript_restore import images
 from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
@@ -42,6 +43,13 @@ with torch.inference_mode():
 """
 
 
+FIRST = """
+import sys, numpy
+from manuscript_restore import Restorer
+from manuscript_restore.released import find_model
+restorer = Restorer.from_checkpoint(find_model(sys.argv[1]), engine=sys.argv[2], device="cpu")
+restorer.restore(numpy.full((256, 256, 3), 128, numpy.uint8))
+"""
 BUSY = "while True: pass"
 NUM_FILES = 4
 
@@ -67,14 +75,18 @@ def main(arguments: list[str]) -> None:
             is_small = height * width <= args.peers_up_to * 1e6
             for engine in args.engines if is_small else args.engines[:1]:
                 further = ["-m", args.model, "--overwrite", "--engine", engine, *args.options.split()]
-                ours = [sys.executable, "-m", "manuscript_restore.restore", "-o", str(folder / "out"), *further]
+                ours = [sys.executable, "-m", "manuscript_restore.restore", "-o", str(folder / engine), *further]
                 alone = run([*ours, str(page)])
                 rate = f"{height * width / 1e6 / alone.seconds:.2f} megapixels/s"
                 row(f"{size}, {engine}, one file", alone.seconds, rate=rate, peak_mb=alone.peak_mb)
                 if is_small:
                     further_pages(f"{size}, {engine}", ours, page, alone)
             if is_small:
+                compare(size, [folder / engine / page.name for engine in args.engines])
                 peers(size, page, folder / "peer.tif", args)
+    for engine in args.engines:
+        first = run([sys.executable, "-c", FIRST, args.model, engine])
+        row(f"{engine}, start to first tile", first.seconds, peak_mb=first.peak_mb)
     row("installed for restoring", beside=f"{installed_mb():.0f} MB")
 
 
@@ -95,6 +107,14 @@ def further_pages(name: str, ours: list[str], page: Path, alone: Run) -> None:
             process.kill()
             process.wait()
     row(f"{name}, beside four busy processes", slow.seconds, beside=f"{slow.seconds / alone.seconds:.1f}× alone")
+
+
+def compare(size: str, results: list[Path]) -> None:
+    """How far the results of the other engines are from those of the first."""
+    pages = [images.read(result).astype(int) for result in results]
+    for result, page in zip(results[1:], pages[1:], strict=True):
+        levels = np.abs(page - pages[0]).max()
+        row(f"{size}, {result.parent.name} against {results[0].parent.name}", beside=f"{levels}/255 at most")
 
 
 def peers(size: str, page: Path, target: Path, args: argparse.Namespace) -> None:
