@@ -15,7 +15,7 @@ from manuscript_restore.errors import UserError
 
 FORMAT = 1
 """Of the file. It changes where an older reader would misunderstand a newer file."""
-TILE, OVERLAP = 256, 16
+TILE, OVERLAP = 256, 32
 """What a page is cut into, pixels, where nothing else is said."""
 
 
