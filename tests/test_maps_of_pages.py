@@ -67,7 +67,7 @@ def test_a_sound_file_is_copied(scan: Path, tmp_path: Path, sound: Path) -> None
     out, report = tmp_path / "out", tmp_path / "report.json"
     result = run(scan, "-o", out, "--sidecar", "--damage-map", "--report", report, model=sound)
     assert result.exit_code == 0
-    assert "1 pages: 1 sound (left as is)" in result.stdout
+    assert "1 page: 1 sound (left as is)" in result.stdout
     assert (out / "page.jpg").read_bytes() == scan.read_bytes()
     record = json.loads((out / "page.jpg.json").read_text())
     assert record["pages"][0]["sound"] is True

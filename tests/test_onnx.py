@@ -212,6 +212,24 @@ def test_an_engine_that_is_missing_is_named(models: dict[str, Path], monkeypatch
         open_backend(models["plain"], engine="openvino")
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("maps", {"engine": "torch"}, r"needed \(engine=torch\): pip install 'manuscript-restore\[train"),
+        ("maps", {"device": "cuda"}, r"needed \(device=cuda\)"),
+        ("maps", {"precision": "bf16", "compile": True}, r"needed \(precision=bf16, compile=True\)"),
+        ("maps.ckpt", {}, r"needed \(no model\.onnx in its folder\)"),
+        ("nonesuch.ckpt", {}, "no such file or folder"),
+    ],
+)
+def test_without_pytorch_it_says_what_needs_it(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, model: str, options: dict, message: str
+) -> None:
+    monkeypatch.setattr("manuscript_restore.inference.engines._has_torch", lambda: False)
+    with pytest.raises(UserError, match=message):
+        open_backend(models["maps"].parent / model, **options)
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="OpenVINO is not installed")
 def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     program = """

@@ -84,7 +84,7 @@ def test_the_wheel_and_what_it_asks_for_restore_a_page(wheel: Path, tmp_path: Pa
     empty.mkdir()
     write(generate_page(3, 0, height=96, width=300), empty / "page.png")
     command = (python.with_name("manuscript-restore"),)
-    assert "1 pages: 1 " in call(*command, "restore", "page.png", "-o", "out", "--sidecar", "--ink", cwd=empty)
+    assert "1 page: 1 " in call(*command, "restore", "page.png", "-o", "out", "--sidecar", "--ink", cwd=empty)
     record = json.loads((empty / "out" / "page.png.json").read_text())
     assert record["backend"].startswith("onnxruntime ")
     assert "torch" not in record["versions"]

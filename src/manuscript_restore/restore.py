@@ -167,7 +167,8 @@ class PageProgress:
             from manuscript_restore.archive import kinds
 
             said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} ({self._told})"
-        print(f"{len(outcomes)} pages: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
+        pages = "1 page" if len(outcomes) == 1 else f"{len(outcomes)} pages"
+        print(f"{pages}: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
 
 
 def _check_report(path: Path, tasks: "list[Task]") -> None:

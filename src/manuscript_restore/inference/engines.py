@@ -34,20 +34,33 @@ def open_backend(
     """
     if engine not in ENGINES:
         raise UserError(f"engine={engine}: must be one of {', '.join(ENGINES)}")
+    only_torch_does = [
+        f"{key}={value}"
+        for key, value, can in (
+            ("device", device, device in ("auto", "cpu")),
+            ("precision", precision, precision in ("auto", "fp32")),
+            ("compile", compile, not compile),
+        )
+        if not can
+    ]
     if engine == "auto":
-        asks_torch = compile or precision not in ("auto", "fp32") or not (Path(path) / ONNX).is_file()
+        asks_torch = only_torch_does or not (Path(path) / ONNX).is_file()
         engine = "torch" if asks_torch or not _is_cpu(device) else "onnx"
+        why = only_torch_does or [f"no {ONNX} in its folder"]
+    else:
+        why = [f"engine={engine}"]
     if engine == "torch":
-        return _open_torch(path, device=device, precision=precision, compile=compile)
-    for key, value, can in (
-        ("device", device, device in ("auto", "cpu")),
-        ("precision", precision, precision in ("auto", "fp32")),
-        ("compile", compile, not compile),
-    ):
-        if not can:
+        if not Path(path).exists():  # said before anybody installs PyTorch for it
+            raise UserError(f"model {path}: no such file or folder; check the path")
+        if not _has_torch():
             raise UserError(
-                f"engine={engine} with {key}={value}: it computes on the CPU in fp32; use engine=torch"
+                f"model {path}: PyTorch is needed ({', '.join(why)}): pip install 'manuscript-restore[train]'"
             )
+        return _open_torch(path, device=device, precision=precision, compile=compile)
+    if only_torch_does:
+        raise UserError(
+            f"engine={engine} with {only_torch_does[0]}: it computes on the CPU in fp32; use engine=torch"
+        )
     if not Path(path).is_dir():
         raise UserError(
             f"engine={engine}: {path} is a training checkpoint; make a model of it: manuscript-restore export"
@@ -71,11 +84,6 @@ def _opener(engine: str) -> OpenGraph:
 
 
 def _open_torch(path: str | Path, *, device: str, precision: str, compile: bool) -> Backend:
-    if not _has_torch():
-        raise UserError(
-            f"model {path}: without {ONNX} in its folder, or with options that engine=onnx does not have, "
-            "it needs PyTorch: pip install 'manuscript-restore[train]'"
-        )
     from manuscript_restore.checkpoint import load_model
     from manuscript_restore.inference.torch_engine import TorchBackend
 
