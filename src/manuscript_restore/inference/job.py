@@ -266,7 +266,12 @@ class Job:
             outcome.task.source,
             unfinished,
             restorer=self.restorer,
-            document={"file": outcome.written.name, "quality": self.output.quality, "notes": notes},
+            document={
+                "file": outcome.written.name,
+                "quality": self.output.quality,
+                "max_change": self.output.max_change,
+                "notes": notes,
+            },
             pages=outcome.pages,
             seconds=outcome.seconds,
             flagged=outcome.reason or None,

@@ -41,7 +41,7 @@ def record(
         source: The input.
         output: The result, whole already.
         restorer: What restored it.
-        document: Format of the result, its quality, what could not be kept.
+        document: Name of the result, settings of its file, what could not be kept.
         pages: Of each page: size, scores, scale of the maps.
         seconds: Time that it took, reading and writing included.
         flagged: Why the page should be looked at before it is used, or None.
