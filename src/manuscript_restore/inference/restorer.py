@@ -1,5 +1,6 @@
 """The public face: a trained network as a function from a page to a restored page, of any size."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -126,7 +127,15 @@ class Restorer:
         self.identity = identity
         batch = self.settings.batch or backend.default_batch(self.settings.tile)
         self.tiling = Tiling(self.settings.tile, self.settings.overlap, batch)
-        self._pool = ThreadPoolExecutor(backend.concurrency, thread_name_prefix="tiles")
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    @property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Of this process: a fork has none of the threads of the one that it came from."""
+        if (pool := self._pools.get(os.getpid())) is None:
+            made = ThreadPoolExecutor(self.backend.concurrency, thread_name_prefix="tiles")
+            pool = self._pools.setdefault(os.getpid(), made)
+        return pool
 
     @classmethod
     def from_checkpoint(
@@ -402,8 +411,11 @@ def _check_array(array: NDArray[Any]) -> None:
 def _check_range(floats: NDArray[Any]) -> None:
     if np.isnan(floats).any():
         raise UserError("restore: some values are no numbers (NaN); replace them")
-    if (most := floats.max()) > 2:  # a little above 1 is rounding, or a filter that overshoots
+    # A little above 1 or below 0 is rounding, or a filter that overshoots.
+    if (most := floats.max()) > 2:
         raise UserError(f"restore: float values up to {most:.4g}; divide them so that white is 1")
+    if (least := floats.min()) < -1:
+        raise UserError(f"restore: float values down to {least:.4g}; shift and scale them so that black is 0")
 
 
 def _full_scale(kind: Any) -> int:
