@@ -117,6 +117,7 @@ def test_arrays_keep_shape_and_type(dtype: type, shape: tuple[int, ...]) -> None
     )
     restored = restorer().restore(array)
     assert (restored.shape, restored.dtype) == (array.shape, array.dtype)
+    assert restored.flags.c_contiguous, "as it came"
     np.testing.assert_allclose(restored, array, atol=1e-6)
 
 

@@ -194,8 +194,8 @@ class Restorer:
         array = np.asarray(image)
         _check_array(array)
         channels_last = array[..., None] if array.ndim == 2 else array
-        restored = self._restore_floats(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
-        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape).astype(array.dtype))
+        restored = self._restore_stored(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
+        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape))
 
     def restore_with_evidence(self, image: FloatPicture) -> Restored:
         """Restore floats (C, H, W) in [0, 1] and say where, how much and how surely they changed.
@@ -353,13 +353,13 @@ class Restorer:
         _check_channels_first(image.shape)
         kind = str(image.dtype).removeprefix("torch.")
         if image.is_floating_point():
-            restored = self._restore_floats(as_floats(image), 1)
+            restored = self._restore_stored(as_floats(image), 1)
         else:
-            restored = self._restore_floats(image.detach().cpu().numpy(), _full_scale(kind))
+            restored = self._restore_stored(image.detach().cpu().numpy(), _full_scale(kind))
         return _to_tensor(restored).to(image.device, image.dtype)
 
-    def _restore_floats(self, stored: NDArray[Any], scale: int) -> Floats:
-        """Restore (C, H, W) of any type, white is ``scale``; the result is of the same scale."""
+    def _restore_stored(self, stored: NDArray[Any], scale: int) -> NDArray[Any]:
+        """Restore (C, H, W) of any type, white is ``scale``; the result is of the same type and layout."""
         if scale == 1:
             _check_range(stored)
         _, height, width = stored.shape
@@ -367,9 +367,11 @@ class Restorer:
         def read(top: int, bottom: int) -> Floats:
             return stored[:, top:bottom].astype(np.float32) / np.float32(scale)
 
-        bands = self.bands(read, height=height, width=width)
-        restored = np.concatenate([band.restored for band in bands], axis=1)
-        return np.rint(restored * scale) if scale > 1 else restored
+        restored = np.empty_like(stored)
+        for band in self.bands(read, height=height, width=width):
+            rows = np.rint(band.restored * scale) if scale > 1 else band.restored
+            restored[:, band.top : band.top + rows.shape[1]] = rows
+        return restored
 
     def _restore_pillow(self, image: Image.Image) -> Image.Image:
         if image.mode in ("I", "F"):
@@ -388,7 +390,7 @@ def _is_tensor(picture: Any) -> "TypeGuard[Tensor]":
     return hasattr(picture, "detach")
 
 
-def _to_tensor(array: Floats) -> "Tensor":
+def _to_tensor(array: NDArray[Any]) -> "Tensor":
     import torch  # there already: whoever gives a tensor has it
 
     return torch.from_numpy(array)
