@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named(change: dict, message: str) -> None:
         Descriptor.of(WHOLE | change, where="mine/config.json")
 
 
-@pytest.mark.parametrize("content", [b"[1]", b"{", b"\xff", None])
+@pytest.mark.parametrize("content", [b"[1]", b"{", b"\xff", b"[" * 100_000, None])
 def test_files_that_are_none_are_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / CONFIG).write_bytes(content)

@@ -197,7 +197,11 @@ def test_bad_files_are_named(models: dict[str, Path], tmp_path: Path, engine: st
         (folder / ONNX).write_bytes(content)
         with pytest.raises(UserError, match=r"model\.onnx: damaged"):
             open_backend(folder, engine=engine)
-    (folder / ONNX).write_bytes(whole)
+    for file, other in ((ONNX, ONNX_LOOK), (ONNX_LOOK, ONNX)):  # each in the other's place
+        (folder / ONNX).write_bytes(whole)
+        shutil.copy(models["maps"] / other, folder / file)
+        with pytest.raises(UserError, match=rf"{file}: damaged"):
+            open_backend(folder, engine=engine)
     (folder / ONNX_LOOK).unlink()
     with pytest.raises(UserError, match=r"look\.onnx: no such file"):
         open_backend(folder, engine=engine)

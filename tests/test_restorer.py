@@ -1,6 +1,8 @@
 """The restorer as a function of a picture: types, sizes, settings, evidence."""
 
 import json
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,13 @@ class Function:
         self.num_tiles += len(tiles)
         self.looked = looked
         return self.function(torch.from_numpy(np.ascontiguousarray(tiles))).numpy()
+
+
+class Halved(Function):
+    """Without PyTorch, whose own threads are not in a fork either."""
+
+    def __call__(self, tiles: np.ndarray, looked: np.ndarray | None = None) -> np.ndarray:
+        return tiles * np.float32(0.5)
 
 
 def restorer(function=lambda tiles: tiles, *, has_maps: bool = False, **settings) -> Restorer:
@@ -108,6 +117,7 @@ def test_arrays_keep_shape_and_type(dtype: type, shape: tuple[int, ...]) -> None
     )
     restored = restorer().restore(array)
     assert (restored.shape, restored.dtype) == (array.shape, array.dtype)
+    assert restored.flags.c_contiguous, "as it came"
     np.testing.assert_allclose(restored, array, atol=1e-6)
 
 
@@ -154,8 +164,27 @@ def test_floats_of_another_range_are_refused() -> None:
         restorer().restore(np.full((8, 8, 3), 255.0, np.float32))
     with pytest.raises(UserError, match="values up to 255"):
         restorer().restore_with_evidence(torch.full((3, 8, 8), 255.0))
+    for least in (-255, -np.inf):
+        with pytest.raises(UserError, match="values down to -"):
+            restorer().restore(np.full((8, 8, 3), least, np.float32))
     with pytest.raises(UserError, match="no numbers"):
         restorer().restore(np.full((8, 8), np.nan, np.float32))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes that share memory")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of what is tried here
+def test_a_fork_restores_too() -> None:
+    original = np.random.default_rng(0).random((70, 90, 3), np.float32)
+    darkened = Restorer(Halved(), settings=Settings(tile=64))
+    expected = darkened.restore(original)  # threads are there now, and not in the fork
+    process = multiprocessing.get_context("fork").Process(target=darkened.restore, args=(original,))
+    process.start()
+    process.join(30)
+    hangs = process.is_alive()
+    process.kill()
+    assert not hangs
+    assert process.exitcode == 0
+    np.testing.assert_array_equal(darkened.restore(original), expected)
 
 
 def test_no_graph_is_built() -> None:
@@ -412,6 +441,9 @@ def test_damaged_models_are_named(checkpoint: Path, tmp_path: Path) -> None:
     weights.write_bytes(whole[:1000])
     with pytest.raises(UserError, match=r"model\.safetensors"):
         load_model(folder)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read"):
+        identify(folder)
     weights.write_bytes(whole)
     config = folder / "config.json"
     config.write_text(config.read_text().replace("vit_tiny", "vit_small"))

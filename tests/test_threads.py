@@ -61,7 +61,10 @@ def test_set_before_torch_is_loaded():
     assert done.stdout.split() == ["passive", "False"]
 
 
-@pytest.mark.parametrize(("said", "number"), [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5)])
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("3", 3), ("2,1", 2), ("", 5), ("many", 5), ("0", 5), (" 3 ", 3), ("²", 5), ("9" * 5000, 5)],
+)
 def test_as_many_threads_as_openmp_has(monkeypatch, said, number):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)), raising=False)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -209,6 +209,15 @@ def test_an_output_folder_among_the_pages_is_not_watched(scans: Path, run: Calla
     run(scans, scans / "restored")
     assert lines(run(scans, scans / "restored").stdout) == []
     assert files(scans / "restored") == ["1.png", "leaves/10.png", "leaves/2.png"]
+
+
+def test_a_link_to_the_output_folder_is_not_followed(scans: Path, out: Path, run: Callable[..., Result]) -> None:
+    """Else every result would be a page, and its result another, without end."""
+    out.mkdir()
+    (scans / "a").symlink_to(out)
+    run(scans, out)
+    assert lines(run(scans, out).stdout) == []
+    assert files(out) == ["1.png", "leaves/10.png", "leaves/2.png"]
 
 
 def test_two_pages_with_one_result(scans: Path, out: Path, run: Callable[..., Result]) -> None:
@@ -532,6 +541,19 @@ def test_a_second_service_is_refused(scans: Path, out: Path, run: Callable[..., 
     assert result.exit_code == 1
     assert "another job is writing there" in result.stderr
     assert files(out) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
+def test_events_go_on_after_a_name_that_is_not_utf_8(scans: Path, out: Path) -> None:
+    warnings: list[str] = []
+    folder = WatchedFolder(scans, out, 0, warnings.append)
+    with closing(folder.events()) as events:
+        next(events)
+        for name in (os.fsdecode(b"caf\xe9.png"), "new.png"):
+            save(scans / name)
+            assert any(changed for changed, _ in zip(events, range(8), strict=False)), name
+            assert not all(changed for changed, _ in zip(events, range(8), strict=False)), "no end"
+    assert not warnings
 
 
 @contextmanager

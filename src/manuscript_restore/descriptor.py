@@ -108,7 +108,7 @@ class Descriptor:
         """
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file}: missing or damaged ({error}); export the model again") from error
         return cls.of(content, where=str(file))
 

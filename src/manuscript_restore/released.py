@@ -1,11 +1,11 @@
 """Which network a file or folder holds, without loading it: a released model is a folder of these files."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import sha256
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ONNX, ONNX_LOOK = "model.onnx", "look.onnx"
@@ -22,14 +22,20 @@ class ModelIdentity:
 
 
 def identify(path: str | Path) -> ModelIdentity:
-    """Name and hash of a training checkpoint or a released model."""
+    """Name and hash of a training checkpoint or a released model.
+
+    Raises:
+        UserError: A file is missing or cannot be read.
+    """
     path = Path(path)
     if path.is_dir():
         name, file = Descriptor.read(path / CONFIG).name, path / WEIGHTS
     else:
         name, file = path.name, path
-    with file.open("rb") as content:
-        return ModelIdentity(name, hashlib.file_digest(content, "sha256").hexdigest())
+    try:
+        return ModelIdentity(name, sha256(file))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); export the model again") from error
 
 
 def find_released(name: str) -> Path:

@@ -55,9 +55,9 @@ class OnnxBackend:
         *,
         weights_sha256: str | None = None,
     ) -> None:
-        self._model = _open(open_graph, Path(model), weights_sha256)
+        self._model = _open(open_graph, Path(model), weights_sha256, num_channels=(3, 5))
         self.has_maps = self._model.num_channels == 5
-        self._look = _open(open_graph, Path(look), weights_sha256) if self.has_maps else None
+        self._look = _open(open_graph, Path(look), weights_sha256, num_channels=(1,)) if self.has_maps else None
         self._multiple, self._min_side = (int(self._model.facts[key]) for key in ("multiple", "min_side"))
 
     @property
@@ -96,12 +96,16 @@ class OnnxBackend:
         return self._look.run(feeds)
 
 
-def _open(open_graph: OpenGraph, path: Path, weights_sha256: str | None) -> Graph:
+def _open(
+    open_graph: OpenGraph, path: Path, weights_sha256: str | None, *, num_channels: tuple[int, ...]
+) -> Graph:
     if not path.is_file():
         raise UserError(f"{path}: no such file; write it with `manuscript-restore onnx {path.parent}`")
     try:
         graph = open_graph(path)
         own = graph.facts["weights_sha256"]
+        if graph.num_channels not in num_channels:
+            raise ValueError(f"{graph.num_channels} channels")
     except Exception as error:  # of kinds that only the library's inside has names for
         raise UserError(
             f"{path}: damaged, or of another project; write it with `manuscript-restore onnx {path.parent}`"

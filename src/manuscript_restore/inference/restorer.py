@@ -1,5 +1,6 @@
 """The public face: a trained network as a function from a page to a restored page, of any size."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -126,7 +127,15 @@ class Restorer:
         self.identity = identity
         batch = self.settings.batch or backend.default_batch(self.settings.tile)
         self.tiling = Tiling(self.settings.tile, self.settings.overlap, batch)
-        self._pool = ThreadPoolExecutor(backend.concurrency, thread_name_prefix="tiles")
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    @property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Of this process: a fork has none of the threads of the one that it came from."""
+        if (pool := self._pools.get(os.getpid())) is None:
+            made = ThreadPoolExecutor(self.backend.concurrency, thread_name_prefix="tiles")
+            pool = self._pools.setdefault(os.getpid(), made)
+        return pool
 
     @classmethod
     def from_checkpoint(
@@ -185,8 +194,8 @@ class Restorer:
         array = np.asarray(image)
         _check_array(array)
         channels_last = array[..., None] if array.ndim == 2 else array
-        restored = self._restore_floats(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
-        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape).astype(array.dtype))
+        restored = self._restore_stored(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
+        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape))
 
     def restore_with_evidence(self, image: FloatPicture) -> Restored:
         """Restore floats (C, H, W) in [0, 1] and say where, how much and how surely they changed.
@@ -344,13 +353,13 @@ class Restorer:
         _check_channels_first(image.shape)
         kind = str(image.dtype).removeprefix("torch.")
         if image.is_floating_point():
-            restored = self._restore_floats(as_floats(image), 1)
+            restored = self._restore_stored(as_floats(image), 1)
         else:
-            restored = self._restore_floats(image.detach().cpu().numpy(), _full_scale(kind))
+            restored = self._restore_stored(image.detach().cpu().numpy(), _full_scale(kind))
         return _to_tensor(restored).to(image.device, image.dtype)
 
-    def _restore_floats(self, stored: NDArray[Any], scale: int) -> Floats:
-        """Restore (C, H, W) of any type, white is ``scale``; the result is of the same scale."""
+    def _restore_stored(self, stored: NDArray[Any], scale: int) -> NDArray[Any]:
+        """Restore (C, H, W) of any type, white is ``scale``; the result is of the same type and layout."""
         if scale == 1:
             _check_range(stored)
         _, height, width = stored.shape
@@ -358,9 +367,11 @@ class Restorer:
         def read(top: int, bottom: int) -> Floats:
             return stored[:, top:bottom].astype(np.float32) / np.float32(scale)
 
-        bands = self.bands(read, height=height, width=width)
-        restored = np.concatenate([band.restored for band in bands], axis=1)
-        return np.rint(restored * scale) if scale > 1 else restored
+        restored = np.empty_like(stored)
+        for band in self.bands(read, height=height, width=width):
+            rows = np.rint(band.restored * scale) if scale > 1 else band.restored
+            restored[:, band.top : band.top + rows.shape[1]] = rows
+        return restored
 
     def _restore_pillow(self, image: Image.Image) -> Image.Image:
         if image.mode in ("I", "F"):
@@ -379,7 +390,7 @@ def _is_tensor(picture: Any) -> "TypeGuard[Tensor]":
     return hasattr(picture, "detach")
 
 
-def _to_tensor(array: Floats) -> "Tensor":
+def _to_tensor(array: NDArray[Any]) -> "Tensor":
     import torch  # there already: whoever gives a tensor has it
 
     return torch.from_numpy(array)
@@ -402,8 +413,11 @@ def _check_array(array: NDArray[Any]) -> None:
 def _check_range(floats: NDArray[Any]) -> None:
     if np.isnan(floats).any():
         raise UserError("restore: some values are no numbers (NaN); replace them")
-    if (most := floats.max()) > 2:  # a little above 1 is rounding, or a filter that overshoots
+    # A little above 1 or below 0 is rounding, or a filter that overshoots.
+    if (most := floats.max()) > 2:
         raise UserError(f"restore: float values up to {most:.4g}; divide them so that white is 1")
+    if (least := floats.min()) < -1:
+        raise UserError(f"restore: float values down to {least:.4g}; shift and scale them so that black is 0")
 
 
 def _full_scale(kind: Any) -> int:

@@ -21,7 +21,7 @@ class WatchedFolder:
 
     Args:
         path: The folder.
-        out: Left out, where it lies in the folder.
+        out: Left out, where it lies in the folder or a link there leads to it.
         settle: Seconds for which a file must not have changed: it is waited for while it is copied.
         warn: Called with what is wrong with the folder.
 
@@ -46,10 +46,9 @@ class WatchedFolder:
         """Every file by its place below the folder, and whether these are all."""
         errors: list[OSError] = []
         is_out = functools.cache(lambda folder: real(folder).is_relative_to(self._out))
-        apart = not self._out.is_relative_to(real(self.path))
         found = {}
         for path in walk(self.path, errors.append):
-            if apart or not is_out(path.parent):
+            if not is_out(path.parent):  # wherever it lies: a link may lead there
                 try:
                     file = path.stat()
                 except OSError:  # gone since, or a link that leads nowhere
@@ -78,21 +77,26 @@ class WatchedFolder:
 
         Where the system does not tell, nothing ever has.
         """
-        try:
-            from watchfiles import watch
+        from watchfiles import watch
 
-            for changes in watch(
-                self.path,
-                watch_filter=None,
-                rust_timeout=int(1000 * TICK),
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
-                yield bool(changes)
-        except (OSError, RuntimeError) as error:  # the system watches no more folders
-            self._warn(
-                f"{self.path}: the system tells of no changes there ({error}); --rescan says when it is looked at"
-            )
+        while True:
+            missed = True  # what came before it was watched
+            try:
+                for changes in watch(
+                    self.path,
+                    watch_filter=None,
+                    rust_timeout=int(1000 * TICK),
+                    yield_on_timeout=True,
+                    ignore_permission_denied=True,
+                ):
+                    yield missed or bool(changes)
+                    missed = False
+            except (OSError, RuntimeError) as error:
+                if "Unable to decode" not in str(error):  # the system watches no more folders
+                    reason = f"{self.path}: the system tells of no changes there ({error})"
+                    self._warn(f"{reason}; --rescan says when it is looked at")
+                    break
+                yield True  # a name that is not UTF-8 ends it
         yield from ticks()
 
 
