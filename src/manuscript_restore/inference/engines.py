@@ -25,7 +25,9 @@ def open_backend(
 
     Args:
         path: Of the checkpoint or the folder.
-        device, precision, compile: As `TorchBackend`.
+        device: As `TorchBackend`.
+        precision: As `TorchBackend`.
+        compile: As `TorchBackend`.
         engine: One of `ENGINES`. ``auto`` is ONNX Runtime where the folder has its file and the device is a CPU,
             and PyTorch wherever something is asked for that only PyTorch does.
 

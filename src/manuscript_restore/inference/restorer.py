@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from PIL import Image
 
 from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
-from manuscript_restore.images import as_floats, to_rgb
+from manuscript_restore.images import as_floats
 from manuscript_restore.images.colour import keep_support_colour, to_grey
 from manuscript_restore.inference.backends import Backend, Floats
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.evidence import Band, change, confidence
 from manuscript_restore.inference.look import Look
+from manuscript_restore.inference.pictures import as_stored, check_range, check_shape, is_tensor, to_tensor
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import SAMPLES, Tone, blend, fit_tone, follow, sample_starts
 from manuscript_restore.inference.views import FLIPS, as_view, turned
@@ -186,16 +187,9 @@ class Restorer:
         Raises:
             UserError: Another shape or type.
         """
-        if isinstance(image, Image.Image):
-            return self._restore_pillow(image)
-        if _is_tensor(image):
-            restored_tensor: Any = self._restore_tensor(image)
-            return cast(Picture, restored_tensor)
-        array = np.asarray(image)
-        _check_array(array)
-        channels_last = array[..., None] if array.ndim == 2 else array
-        restored = self._restore_stored(channels_last.transpose(2, 0, 1), _full_scale(array.dtype))
-        return cast(Picture, restored.transpose(1, 2, 0).reshape(array.shape))
+        stored = as_stored(image)
+        restored: Picture = stored.back(self._restore_stored(stored.pixels, stored.scale))
+        return restored
 
     def restore_with_evidence(self, image: FloatPicture) -> Restored:
         """Restore floats (C, H, W) in [0, 1] and say where, how much and how surely they changed.
@@ -206,21 +200,21 @@ class Restorer:
         Raises:
             UserError: Another shape, type or range.
         """
-        of_tensor = _is_tensor(image)
+        of_tensor = is_tensor(image)
         if not of_tensor and not isinstance(image, np.ndarray):
             raise UserError(f"restore: {type(image).__name__}; evidence takes floats (C, H, W) in [0, 1]")
-        _check_channels_first(image.shape)
+        check_shape(image.shape)
         if "float" not in str(image.dtype):
             raise UserError(f"restore: values of type {image.dtype}; evidence takes float in [0, 1]")
         floats = as_floats(image)
-        _check_range(floats)
+        check_range(floats)
         bands = list(self._bands_of(floats))
 
         def result(parts: Sequence[Any], axis: int = 0) -> Any:
             if parts[0] is None:
                 return None
             joined = np.concatenate(parts, axis=axis)
-            return _to_tensor(joined) if of_tensor else joined
+            return to_tensor(joined) if of_tensor else joined
 
         return Restored(
             image=result([band.restored for band in bands], axis=1),
@@ -349,19 +343,10 @@ class Restorer:
     def _see(self, tiles: Floats, looked: Floats | None) -> Floats:
         return self.backend(tiles) if looked is None else self.backend(tiles, looked)
 
-    def _restore_tensor(self, image: "Tensor") -> "Tensor":
-        _check_channels_first(image.shape)
-        kind = str(image.dtype).removeprefix("torch.")
-        if image.is_floating_point():
-            restored = self._restore_stored(as_floats(image), 1)
-        else:
-            restored = self._restore_stored(image.detach().cpu().numpy(), _full_scale(kind))
-        return _to_tensor(restored).to(image.device, image.dtype)
-
     def _restore_stored(self, stored: NDArray[Any], scale: int) -> NDArray[Any]:
         """Restore (C, H, W) of any type, white is ``scale``; the result is of the same type and layout."""
         if scale == 1:
-            _check_range(stored)
+            check_range(stored)
         _, height, width = stored.shape
 
         def read(top: int, bottom: int) -> Floats:
@@ -373,58 +358,7 @@ class Restorer:
             restored[:, band.top : band.top + rows.shape[1]] = rows
         return restored
 
-    def _restore_pillow(self, image: Image.Image) -> Image.Image:
-        if image.mode in ("I", "F"):
-            image = Image.fromarray(to_rgb(image))  # Pillow would cut them off at 255
-        elif image.mode not in ("L", "LA", "RGB", "RGBA") and not image.mode.startswith("I;16"):
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        return Image.fromarray(self.restore(np.asarray(image)))
-
 
 def _in_colour(tiles: Floats) -> Floats:
     """Grey tiles (B, 1, h, w) as grey in colour (B, 3, h, w); others as they are."""
     return np.repeat(tiles, 3, axis=1) if tiles.shape[1] == 1 else tiles
-
-
-def _is_tensor(picture: Any) -> "TypeGuard[Tensor]":
-    return hasattr(picture, "detach")
-
-
-def _to_tensor(array: NDArray[Any]) -> "Tensor":
-    import torch  # there already: whoever gives a tensor has it
-
-    return torch.from_numpy(array)
-
-
-def _check_channels_first(shape: Sequence[int]) -> None:
-    if len(shape) != 3 or not 1 <= shape[0] <= 4 or 0 in shape:
-        raise UserError(f"restore: a picture of shape {tuple(shape)}; it must be (C, H, W), C from 1 to 4")
-
-
-def _check_array(array: NDArray[Any]) -> None:
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uf" or array.dtype.itemsize > 8:
-        raise UserError(
-            f"restore: an array of shape {array.shape} and type {array.dtype}; it must be (H, W) or (H, W, C), "
-            "of uint8, uint16 or float"
-        )
-    _check_channels_first((array.shape[2] if array.ndim == 3 else 1, *array.shape[:2]))
-
-
-def _check_range(floats: NDArray[Any]) -> None:
-    if np.isnan(floats).any():
-        raise UserError("restore: some values are no numbers (NaN); replace them")
-    # A little above 1 or below 0 is rounding, or a filter that overshoots.
-    if (most := floats.max()) > 2:
-        raise UserError(f"restore: float values up to {most:.4g}; divide them so that white is 1")
-    if (least := floats.min()) < -1:
-        raise UserError(f"restore: float values down to {least:.4g}; shift and scale them so that black is 0")
-
-
-def _full_scale(kind: Any) -> int:
-    scales = {"uint8": 255, "uint16": 65535}
-    name = str(np.dtype(kind).name) if not isinstance(kind, str) else kind
-    if "float" in name:
-        return 1
-    if name not in scales:
-        raise UserError(f"restore: values of type {name}; they must be uint8, uint16, or float in [0, 1]")
-    return scales[name]
