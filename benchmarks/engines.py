@@ -19,8 +19,6 @@ from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.released import find_model
 from manuscript_restore.synthesis import generate_page
 
-ENGINES = ("torch", "onnx", "openvino")
-
 
 def main(arguments: list[str]) -> None:
     """Print a row for each engine."""
@@ -28,17 +26,18 @@ def main(arguments: list[str]) -> None:
     options.add_argument(
         "--model", default="default", help="exported model's folder, or name of one in the package"
     )
+    options.add_argument("--engines", nargs="+", default=["torch", "onnx", "openvino"], metavar="ENGINE")
     options.add_argument("--tiles", type=int, default=16)
     options.add_argument("--side", type=int, default=256, help="of the tiles, pixels")
     options.add_argument("--repeats", type=int, default=7)
     args = options.parse_args(arguments)
     folder = find_model(args.model)
-    backends = {name: open_backend(folder, engine=name, device="cpu") for name in ENGINES}
+    backends = {name: open_backend(folder, engine=name, device="cpu") for name in args.engines}
     start_table("Engines", f"Model: {args.model}; {args.tiles} tiles of {args.side}².\n")
     page = generate_page(0, 0, height=args.side, width=args.side).transpose(2, 0, 1) / np.float32(255)
     tiles = np.repeat(page[None], args.tiles, axis=0).astype(np.float32)
-    walls: dict[str, list[float]] = {name: [] for name in ENGINES}
-    cpus: dict[str, list[float]] = {name: [] for name in ENGINES}
+    walls: dict[str, list[float]] = {name: [] for name in args.engines}
+    cpus: dict[str, list[float]] = {name: [] for name in args.engines}
     results = {}
     for _ in range(args.repeats + 1):
         for name, backend in backends.items():
@@ -46,11 +45,11 @@ def main(arguments: list[str]) -> None:
             results[name] = restore(backend, tiles)
             walls[name].append(time.perf_counter() - wall)
             cpus[name].append(time.process_time() - cpu)
-    for name in ENGINES:
+    for name in args.engines:
         taken, used = median(walls[name][1:]), median(cpus[name][1:])  # the first warms up
-        faster = median(walls["torch"][1:]) / taken
-        difference = np.abs(results[name] - results["torch"]).max() * 255
-        beside = f"{faster:.2f}× as fast as torch; {duration(used)} of processor; differs by {difference:.2g}/255"
+        faster = median(walls[args.engines[0]][1:]) / taken
+        difference = np.abs(results[name] - results[args.engines[0]]).max() * 255
+        beside = f"{faster:.2f}× as fast as {args.engines[0]}; {duration(used)} of processor; differs by {difference:.2g}/255"
         row(name, taken, rate=f"{args.tiles / taken:.1f} tiles/s", beside=beside)
 
 
