@@ -45,11 +45,14 @@ def main(arguments: list[str]) -> None:
             results[name] = restore(backend, tiles)
             walls[name].append(time.perf_counter() - wall)
             cpus[name].append(time.process_time() - cpu)
+    first = args.engines[0]
     for name in args.engines:
         taken, used = median(walls[name][1:]), median(cpus[name][1:])  # the first warms up
-        faster = median(walls[args.engines[0]][1:]) / taken
-        difference = np.abs(results[name] - results[args.engines[0]]).max() * 255
-        beside = f"{faster:.2f}× as fast as {args.engines[0]}; {duration(used)} of processor; differs by {difference:.2g}/255"
+        faster = median(walls[first][1:]) / taken
+        difference = np.abs(results[name] - results[first]).max() * 255
+        beside = (
+            f"{faster:.2f}× as fast as {first}; {duration(used)} of processor; differs by {difference:.2g}/255"
+        )
         row(name, taken, rate=f"{args.tiles / taken:.1f} tiles/s", beside=beside)
 
 
