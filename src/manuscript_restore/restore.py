@@ -68,7 +68,7 @@ def restore(
             "ink": ink,
             "comparison": comparison,
         }
-        # Here, so that --help does not wait for PyTorch.
+        # Here, so that --help does not wait for the libraries.
         from manuscript_restore.inference import Restorer, Settings
         from manuscript_restore.inference.job import Job, Output, alone_in
         from manuscript_restore.inference.look import Look

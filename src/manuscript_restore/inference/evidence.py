@@ -9,15 +9,14 @@ page was left as it is. Maps of pages beyond `MAP_SIDE` are block means at a who
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from manuscript_restore.archive.bilevel import BilevelTiff
 from manuscript_restore.images import to_picture
 from manuscript_restore.images.colour import delta_e_2000
 from manuscript_restore.images.figures import contact_sheet
+from manuscript_restore.inference.backends import Floats
 
-Floats = NDArray[np.float32]
 MAP_SIDE = 6000
 """Longest side of a map, pixels."""
 COMPARISON_SIDE = 1600

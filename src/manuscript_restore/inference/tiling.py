@@ -11,11 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.inference.backends import Floats
 
-Floats = NDArray[np.float32]
 ReadRows = Callable[[int, int], Floats]
 """(top, bottom) → (C, bottom − top, W)."""
 STEP = 16

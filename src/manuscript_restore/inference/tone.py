@@ -8,9 +8,9 @@ that was taken away, strokes) stays as the network made it.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from manuscript_restore.inference.backends import Floats
+
 DARK = 0.25
 """Mean of the colours below which pixels follow the shift less and less: black stays black."""
 

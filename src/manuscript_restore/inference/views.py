@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from manuscript_restore.inference.backends import Floats
+
 VIEW_SHIFT = 8
 """Pixels by which each view of an ensemble is shifted: half a patch, so that the patches fall elsewhere."""
 FLIPS = ((-1,), (-2,), (-1, -2))
