@@ -7,7 +7,15 @@ import torch.nn.functional as F
 from PIL import Image
 from skimage import color
 
-from manuscript_restore.images.colour import delta_e_2000, keep_support_colour, support_colour, to_grey, to_lab
+from manuscript_restore.images.colour import (
+    delta_e_2000,
+    keep_support_colour,
+    paper_colour,
+    settle_colours,
+    support_colour,
+    to_grey,
+    to_lab,
+)
 
 Pictures = tuple[np.ndarray, np.ndarray]
 
@@ -63,3 +71,67 @@ def test_the_support_is_pytorchs_pooling(size: tuple[int, int]) -> None:
     expected = F.interpolate(smooth, size=size, mode="bilinear", align_corners=False)
     np.testing.assert_allclose(support_colour(images), expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(keep_support_colour(images, images), images, atol=1e-6)
+
+
+PAPER = np.float32([0.80, 0.74, 0.62])[:, None, None]
+
+
+def page(*, painted: list[float] | None = None, cast: float = 1.0) -> np.ndarray:
+    """A page (1, 3, 64, 64) of paper, with a patch of paint, and a cast over all."""
+    picture = np.broadcast_to(PAPER, (3, 64, 64)).copy()
+    if painted is not None:
+        picture[:, 16:48, 16:48] = np.float32(painted)[:, None, None]
+    return picture[None] * np.float32([1, 1, cast])[:, None, None]
+
+
+def hue_and_chroma(picture: np.ndarray) -> tuple[float, float]:
+    """Of the middle of the page, in degrees and in CIELAB's units."""
+    _, a, b = reference(picture[0])[32, 32]
+    return float(np.rad2deg(np.arctan2(b, a)) % 360), float(np.hypot(a, b))
+
+
+@pytest.mark.parametrize(
+    ("paint", "guess"),
+    [
+        ([0.15, 0.25, 0.60], [0.15, 0.50, 0.55]),  # blue → teal
+        ([0.70, 0.15, 0.12], [0.65, 0.45, 0.20]),  # red → ochre
+        ([0.15, 0.45, 0.20], [0.40, 0.40, 0.35]),  # green → grey
+    ],
+)
+def test_paint_keeps_its_colour(paint: list[float], guess: list[float]) -> None:
+    original, restored = page(painted=paint), page(painted=guess)
+    settled = settle_colours(restored, original, (PAPER, PAPER))
+    hue, chroma = hue_and_chroma(original)
+    found, strength = hue_and_chroma(settled)
+    assert abs((found - hue + 180) % 360 - 180) < 8
+    assert strength > 0.75 * chroma
+    np.testing.assert_allclose(to_grey(settled), to_grey(restored), atol=0.03)  # as far as it can be shown
+
+
+def test_a_colour_of_neither_page_nor_paper_goes() -> None:
+    shadow = page(painted=[0.64, 0.60, 0.50])
+    green = page(painted=[0.66, 0.72, 0.56])
+    settled = settle_colours(green, shadow, (PAPER, PAPER))
+    _, a, _ = reference(settled[0])[32, 32]
+    _, was, _ = reference(green[0])[32, 32]
+    assert was < -8
+    assert a > -3
+
+
+def test_stains_and_casts_may_go() -> None:
+    clean = page()
+    stained = page(painted=[0.66, 0.56, 0.42])
+    np.testing.assert_allclose(settle_colours(clean, stained, (PAPER, PAPER)), clean, atol=0.02)
+    yellow = page(cast=0.7)
+    papers = paper_colour(yellow), paper_colour(clean)
+    np.testing.assert_allclose(settle_colours(clean, yellow, papers), clean, atol=0.02)
+
+
+def test_a_picture_that_is_as_it_was_stays() -> None:
+    images = np.random.default_rng(0).random((1, 3, 50, 70), np.float32)
+    paper = paper_colour(images)
+    np.testing.assert_allclose(settle_colours(images, images, (paper, paper)), images, atol=1e-6)
+
+
+def test_the_paper_is_what_most_of_the_page_shows() -> None:
+    np.testing.assert_allclose(paper_colour(page(painted=[0.1, 0.1, 0.6])), PAPER, atol=1e-6)

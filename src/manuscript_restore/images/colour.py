@@ -14,6 +14,15 @@ _TO_XYZ = np.array(
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's mode L
+_FROM_CHROMA = np.array([[0.644, 0.114], [-0.356, 0.114], [0.144, -0.886]])
+"""RGB of a red − green and of a yellow − blue of 1, at a luma of 0: the inverse of both and `_LUMA`."""
+
+PAINTED = (0.10, 0.22)
+"""Distances of chroma from the paper's, of [0, 1], from which a place is painted: perhaps, and surely."""
+STRONGER = 1.3
+"""How much stronger than on the page a colour may become, beside its lightness."""
+ASIDE = 0.015
+"""How far a colour may leave the way between the page's and the paper's, of [0, 1]; noise does."""
 
 
 def to_grey(images: Floats) -> Floats:
@@ -83,12 +92,7 @@ def support_colour(images: Floats, *, block: int = 32) -> Floats:
     Stains larger than a block belong to it.
     """
     height, width = images.shape[-2:]
-    coarse = images
-    for axis, side in ((-2, height), (-1, width)):
-        starts = np.arange(0, side, 4)
-        counts = np.minimum(4, side - starts).astype(images.dtype)
-        coarse = np.add.reduceat(coarse, starts, axis=axis) / (counts[:, None] if axis == -2 else counts)
-    brightest = coarse
+    brightest = block_means(images)
     for axis in (-2, -1):
         brightest = np.maximum.reduceat(brightest, np.arange(0, brightest.shape[axis], block // 4), axis=axis)
     smooth = brightest
@@ -109,6 +113,64 @@ def keep_support_colour(restored: Floats, original: Floats) -> Floats:
     ratio = support_colour(original).clip(1e-3) / support_colour(restored).clip(1e-3)
     kept: Floats = (restored * ratio.clip(0.25, 4)).clip(0, 1)
     return kept
+
+
+def paper_colour(images: Floats) -> Floats:
+    """The colour of whatever most of the pictures show: (B, 3, H, W) in [0, 1] → (3, 1, 1), medians of blocks."""
+    median: Floats = np.median(block_means(images), axis=(0, 2, 3))
+    return median.astype(images.dtype)[:, None, None]
+
+
+def settle_colours(restored: Floats, original: Floats, papers: tuple[Floats, Floats]) -> Floats:
+    """Hold restored colours between those of the page and those of its paper: (B, 3, H, W) in [0, 1].
+
+    A stain's or a tint's colour may go towards the paper's, or come back a little stronger after fading, but none
+    turns into a third: blue does not become teal, a grey shadow not green. What is surely painted (rubrics,
+    miniatures, colour targets) keeps its own whole. Lightness and what is finer than a block stay as restored.
+
+    Args:
+        restored: The network's picture.
+        original: The page's.
+        papers: `paper_colour` of the page, and of what the network makes of it.
+    """
+    own, found = block_means(original), block_means(restored)
+    lightness = to_grey(found)
+    before, after = (_chroma(paper[None]) / to_grey(paper[None]).clip(0.05) for paper in papers)
+    # Shade and fading scale the strength of colours as they scale lightness.
+    gain = (lightness / to_grey(own).clip(0.02)).clip(0.5, 2.5)
+    from_paper = _chroma(own) * gain - after * lightness
+    from_found = _chroma(found) - after * lightness
+    distance = _norm(_chroma(own) - before * to_grey(own))
+    painted = ((distance - PAINTED[0]) / (PAINTED[1] - PAINTED[0])).clip(0, 1)
+    along = (from_found * from_paper).sum(1, keepdims=True) / (from_paper**2).sum(1, keepdims=True).clip(1e-6)
+    aside = np.maximum(along.clip(0, STRONGER), painted) * from_paper - from_found
+    size = _norm(aside)
+    aside *= np.maximum(painted, (size - ASIDE).clip(0) / size.clip(1e-6))
+    height, width = original.shape[-2:]
+    shift = np.einsum("cd,bdhw->bchw", _FROM_CHROMA.astype(aside.dtype), aside)
+    settled: Floats = (restored + _enlarged(_enlarged(shift, height, axis=-2), width, axis=-1)).clip(0, 1)
+    return settled
+
+
+def block_means(images: Floats, block: int = 4) -> Floats:
+    """Means of blocks of pixels, the last of them smaller: (…, H, W) → (…, ⌈H / block⌉, ⌈W / block⌉)."""
+    for axis in (-2, -1):
+        side = images.shape[axis]
+        starts = np.arange(0, side, block)
+        counts = np.minimum(block, side - starts).astype(images.dtype)
+        images = np.add.reduceat(images, starts, axis=axis) / (counts[:, None] if axis == -2 else counts)
+    return images
+
+
+def _chroma(images: Floats) -> Floats:
+    """(B, 3, H, W) → red − green and yellow − blue, (B, 2, H, W)."""
+    red, green, blue = np.moveaxis(images, 1, 0)
+    return np.stack([red - green, (red + green) / 2 - blue], axis=1)
+
+
+def _norm(vectors: Floats) -> Floats:
+    """Euclidean length of (B, 2, H, W): (B, 1, H, W)."""
+    return np.hypot(vectors[:, :1], vectors[:, 1:])
 
 
 def _enlarged(images: Floats, size: int, *, axis: int) -> Floats:

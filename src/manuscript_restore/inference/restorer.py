@@ -15,7 +15,7 @@ from PIL import Image
 from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import as_floats
-from manuscript_restore.images.colour import keep_support_colour, to_grey
+from manuscript_restore.images.colour import keep_support_colour, paper_colour, settle_colours, to_grey
 from manuscript_restore.inference.backends import Backend, Floats
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.evidence import Band, change, confidence
@@ -97,13 +97,14 @@ class Restored:
 class Survey:
     """What a first look at a few tiles says of a page.
 
-    ``tone`` is what the network makes of its colours, and ``gain`` (3, 1, 1) takes these to the look that is asked
-    for. Tiles with a mean damage below ``spared`` stay as they are. ``looked`` (1, 1) is what the network says of
-    the page as a whole.
+    ``looked`` (1, 1) is what the network says of the page as a whole, ``tone`` what it makes of its colours, and
+    ``papers`` the colour of its paper, (3, 1, 1), before and after. ``gain`` (3, 1, 1) takes its colours to the
+    look that is asked for. Tiles with a mean damage below ``spared`` stay as they are.
     """
 
     looked: Floats | None = None
     tone: Tone | None = None
+    papers: tuple[Floats, Floats] | None = None
     gain: Floats | None = None
     spared: float = 0.0
 
@@ -289,7 +290,8 @@ class Restorer:
         if tone and settings.like:
             restored = follow(tone, restored, original, damage)
         gain = settings.like.gain(restored, damage) if settings.like else None
-        return Survey(looked, tone, None if gain is None else gain[:, None, None])
+        papers = paper_colour(original), paper_colour(restored)
+        return Survey(looked, tone, papers, None if gain is None else gain[:, None, None])
 
     def _change_tiles(self, tiles: Floats, survey: Survey) -> Floats:
         """How the colours of tiles (B, C, h, w) in [0, 1] change: (B, 1 or 3, h, w) in [−1, 1], and more channels.
@@ -316,6 +318,9 @@ class Restorer:
         restored = original + change * damaged
         if survey.tone:
             restored = follow(survey.tone, restored, original, damage)
+        if self.backend.has_maps:
+            papers = survey.papers or (paper_colour(original), paper_colour(restored))
+            restored = blend(restored, settle_colours(restored, original, papers), damage)
         if settings.keep_colour:
             restored = blend(restored, keep_support_colour(restored, original), damage)
         if survey.gain is not None:
