@@ -62,7 +62,8 @@ class Book:
         if len(inputs) != 1:
             raise UserError("restore one manifest at a time: each needs an output folder of its own")
         client, source = Client(allow_private=allow_private), inputs[0]
-        content = _content(client, source)
+        with closing(client):
+            content = _content(client, source)
         read = presentation.read(content, source)
         book = cls(source, out, read, presentation.canvases(read, source), client)
         book._keep(content)

@@ -22,6 +22,8 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.iiif.connection import Connection
 
 TRIES = 5
+FIRST_WAIT_S = 1.0
+"""Between the first and the second try; each further time it doubles."""
 MAX_REDIRECTS = 5
 LONGEST_WAIT_S = 600.0
 """A server that asks for more patience is left for another day."""
@@ -118,11 +120,12 @@ class Client:
     def _patiently(self, url: str, max_bytes: int, accept: str) -> Answer:
         """Ask, and ask again after faults that pass: first after a second or what the server says."""
         for attempt in range(TRIES):
-            wait_s = 2**attempt * random.uniform(0.5, 1.5)  # so that of many not all come back at once
+            wait_s = (
+                FIRST_WAIT_S * 2**attempt * random.uniform(0.5, 1.5)
+            )  # so that of many not all come back at once
             try:
                 answer = self._exchange(url, max_bytes, accept)
             except (OSError, http.client.HTTPException) as error:
-                self.close()
                 reason = _reason(url, error)
             else:
                 if answer.status not in _PASSING:
@@ -145,14 +148,15 @@ class Client:
         try:
             headers = {"User-Agent": self._agent, "Accept": accept, "Accept-Encoding": "identity"}
             connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            return Answer(url, response.status, response.headers, _body(response, url, max_bytes))
-        except (OSError, http.client.HTTPException) as error:
+            with connection.getresponse() as response:
+                body = _body(response, url, max_bytes)
+            if connection.abandoned:  # which looks like the end of an answer
+                raise TimeoutError
+            return Answer(url, response.status, response.headers, body)
+        except BaseException as error:
+            self.close()  # what is left of the answer must not be taken for the next one
             if connection.abandoned:
                 raise UserError(f"{url}: took longer than {self._answer_s:g} s; left off") from error
-            raise
-        except BaseException:
-            self.close()  # what is left of the answer must not be taken for the next one
             raise
         finally:
             watch.cancel()

@@ -41,6 +41,7 @@ class Connection(http.client.HTTPConnection):
             wire = socket.socket(family, kind, protocol)
             try:
                 wire.settimeout(self._timeout_s)
+                wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 wire.connect(address)  # an address in numbers: nothing is looked up again
                 return wire
             except OSError as error:

@@ -130,7 +130,9 @@ class ImageInfo:
             if self.tile:
                 return self.tile
             raise UserError(f"{self.base}: the server gives neither the full size nor tiles of it")
-        width, height = self.tile or (1024, 1024)
+        width, height = self.tile or (512, 512)
+        if not self.is_limited:  # the whole was refused all the same: there is a limit that is not told
+            return width, height
         times = max(1, _REGION_SIDE // max(width, height))
         for sides in ((width * times, height * times), (width, height)):
             if self._fits(*sides):

@@ -197,5 +197,6 @@ def _structures(old: list[Json]) -> list[Json]:
 def _part(name: str) -> Json:
     canvas, divider, part = name.partition("#")
     whole: Json = {"id": canvas, "type": "Canvas"}
-    selector = {"type": "FragmentSelector", "value": part}
+    media_fragments = "http://www.w3.org/TR/media-frags/"
+    selector = {"type": "FragmentSelector", "conformsTo": media_fragments, "value": part}
     return {"type": "SpecificResource", "source": whole, "selector": selector} if divider else whole
