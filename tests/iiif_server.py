@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class Server:
     services: "dict[str, Service]" = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
+    tls: ssl.SSLContext | None = None
     at_once: int = 0
     most_at_once: int = 0
 
@@ -81,6 +83,10 @@ class Server:
 
         listening = Listening(("127.0.0.1", self.port), Handling)
         self.port = listening.server_address[1]
+        if self.tls:
+            listening.socket = self.tls.wrap_socket(
+                listening.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            )
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -4,8 +4,11 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from manuscript_restore import cli
 from manuscript_restore.errors import UserError
-from manuscript_restore.iiif import Book, client, presentation
+from manuscript_restore.iiif import Book, client, originals, presentation
 from manuscript_restore.iiif.client import Answer, Client, UnreachableError
 from manuscript_restore.iiif.connection import is_public
 from manuscript_restore.inference import Restorer
@@ -110,6 +114,16 @@ def test_few_requests_where_a_server_cuts_any_region(server: Server, tmp_path: P
     (path,) = fetched(server, ["leaf"], tmp_path)
     np.testing.assert_array_equal(pixels(path), server.services["leaf"].pixels)
     assert sum("/0/default" in asked for asked in server.asked) <= 4 * 6
+
+
+def test_large_pages_in_parts_are_put_together_band_by_band(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(originals, "MAX_PNG_PIXELS", 10_000)
+    server.services["leaf"] = Service(page(1), limits={"maxWidth": 50})
+    (path,) = fetched(server, ["leaf"], tmp_path)
+    assert path.suffix == ".tif"
+    np.testing.assert_array_equal(tifffile.imread(path), server.services["leaf"].pixels)
 
 
 def test_grey_pages_and_grey_parts(server: Server, tmp_path: Path) -> None:
@@ -332,6 +346,26 @@ def test_a_redirect_into_the_local_network_is_refused(server: Server, monkeypatc
                     get(f"http://museum.example:{server.port}/page")
     assert server.asked == ["/page", "/page"]
     assert not secret.asked
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    files = ("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem")
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files)
+    subprocess.run(make, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with Server(answers={"/page": b"sealed", "/slow": dripping}, tls=tls).running() as server:
+        address = f"https://localhost:{server.port}"
+        with pytest.raises(UserError, match="its certificate is not trusted"):
+            get(f"{address}/page", allow_private=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert get(f"{address}/page", allow_private=True).body == b"sealed"
+        with pytest.raises(UserError, match=r"took longer than 0.5 s"):
+            get(f"{address}/slow", allow_private=True, answer_s=0.5)
+        with pytest.raises(UserError, match="its certificate is not trusted"):
+            get(f"https://127.0.0.1:{server.port}/page", allow_private=True)  # another name
 
 
 def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

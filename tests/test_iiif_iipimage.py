@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from manuscript_restore import cli
-from manuscript_restore.iiif import Book
+from manuscript_restore.iiif import Book, client
 from manuscript_restore.inference import Restorer
 from tests import stand_in
 from tests.iiif_server import page
@@ -30,11 +30,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def serving(folder: Path, *, largest: int) -> Iterator[str]:
+def serving(folder: Path, port: int, *, largest: int = 5000) -> Iterator[str]:
     """The images of a folder; none larger than so many pixels a side in an answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = {
         "FILESYSTEM_PREFIX": f"{folder}/",
         "LOGFILE": f"{folder}/log",
@@ -66,6 +63,12 @@ def serving(folder: Path, *, largest: int) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/iiif"
         finally:
             process.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def manifest(folder: Path, where: str, pages: list[np.ndarray]) -> Path:
@@ -109,7 +112,7 @@ def test_pages_of_a_real_server(largest: int, tmp_path: Path) -> None:
     scans = tmp_path / "scans"
     scans.mkdir()
     pages = [smooth(1400, 1000), smooth(900, 1300)]
-    with serving(scans, largest=largest) as where:
+    with serving(scans, free_port(), largest=largest) as where:
         book = Book.open([str(manifest(scans, where, pages))], tmp_path / "out", allow_private=True)
         given = list(book.fetch())
     assert [each.reason for each in given] == ["", ""]
@@ -127,7 +130,7 @@ def test_a_book_of_a_real_server_is_restored(tmp_path: Path, monkeypatch: pytest
     scans = tmp_path / "scans"
     scans.mkdir()
     monkeypatch.setattr(Restorer, "from_checkpoint", stand_in.load)
-    with serving(scans, largest=5000) as where:
+    with serving(scans, free_port()) as where:
         book = manifest(scans, where, [smooth(600, 400)])
         arguments = ["restore", str(book), "-o", str(tmp_path / "out"), "--allow-private"]
         result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
@@ -136,3 +139,30 @@ def test_a_book_of_a_real_server_is_restored(tmp_path: Path, monkeypatch: pytest
     original, restored = made["items"][0]["items"][0]["items"][0]["body"]["items"]
     assert original["service"][0]["@id"] == f"{where}/1.tif"
     assert restored["id"] == "http://localhost:8000/restored/0001_1.jpg"
+
+
+def test_the_server_is_ended_in_the_middle_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+    scans, out, port = tmp_path / "scans", tmp_path / "out", free_port()
+    scans.mkdir()
+    pages = [smooth(200, 160 + number) for number in range(20)]
+    with serving(scans, port) as where:
+        source = [str(manifest(scans, where, pages))]
+        going = Book.open(source, out, allow_private=True).fetch()
+        given = [next(going) for _ in range(7)]
+    given += [next(going) for _ in range(2)]  # it does not answer
+    with serving(scans, port):
+        given += list(going)  # and does again: the connection is made anew
+    assert [each.canvas.number for each in given if not each.path] == [8, 9]
+    assert all("no answer in 5 tries" in each.reason for each in given if not each.path)
+    before = {path: path.stat().st_mtime_ns for path in (out / "originals").glob("0*")}
+    with serving(scans, port):
+        given = list(Book.open(source, out, allow_private=True).fetch())
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert len(before) == 18
+    for expected, each in zip(pages, given, strict=True):
+        assert each.path
+        with Image.open(each.path) as image:
+            assert np.abs(np.asarray(image).astype(int) - expected).mean() < 3

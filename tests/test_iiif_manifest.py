@@ -391,6 +391,7 @@ def test_tiles_are_the_page(server: Server, tmp_path: Path, monkeypatch: pytest.
                     assert np.abs(tile - part).mean() < 2
                 num_files += 1
     assert num_files == 6 + 2
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     (size,) = info["sizes"]
     height, width = pixels(folder / f"full/{size['width']},{size['height']}/0/default.jpg").shape[:2]
     assert {"width": width, "height": height} == size

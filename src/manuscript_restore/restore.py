@@ -134,8 +134,8 @@ def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allo
     with alone_in(out):
         book = iiif.Book.open(inputs, out, allow_private=allow_private)
         for given in track(book.fetch(), "fetching", total=len(book.canvases), console=console):
-            for said in (given.reason, *given.canvas.notes):
-                console.print(said, markup=False, soft_wrap=True, end="\n" if said else "")
+            for said in filter(None, (given.reason, *given.canvas.notes)):
+                console.print(said, markup=False, soft_wrap=True)
     if not book.files:
         raise UserError(f"{inputs[0]}: none of its pages could be fetched")
     return book

@@ -135,7 +135,7 @@ class Book:
             folder = self.out / "tiles" / given.canvas.name
             if with_tiles:
                 tiles.write(page, folder, manifest.address(base_url, folder, self.out))
-            pages[given.canvas.number] = manifest.Restored(page, folder if folder.exists() else None)
+            pages[given.canvas.number] = manifest.Restored(page, folder if with_tiles else None)
         path = self.out / "manifest.json"
         with whole_file(path) as unfinished:
             unfinished.write_text(

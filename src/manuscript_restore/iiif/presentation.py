@@ -132,7 +132,8 @@ def words(label: Any) -> str:
     'पत्र १'
     """
     values = label.values() if isinstance(label, dict) else [label]
-    return next((str(text) for value in values for text in (value if isinstance(value, list) else [value])), "")
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return next((str(text) for text in texts if isinstance(text, str | int | float)), "")
 
 
 def _canvas(number: int, item: Json) -> Canvas | None:

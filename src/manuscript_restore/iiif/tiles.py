@@ -50,7 +50,7 @@ def _cut(page: Path, folder: Path) -> None:
 
     unfinished = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.mkdir(parents=True)
     with open_document(page, lossy=True) as document:
         first = document.pages[0]
         picture = pyvips.Image.new_from_array(np.ascontiguousarray(first.rows(0, first.height)))
@@ -61,8 +61,11 @@ def _cut(page: Path, folder: Path) -> None:
         picture.set_type(pyvips.GValue.gint_type, "orientation", first.orientation)
         picture = picture.autorot()
         try:
-            picture.dzsave(str(unfinished), layout="iiif3", tile_size=TILE, suffix=".jpg[Q=90]", keep="icc")
+            picture.dzsave(
+                str(unfinished / "tiles"), layout="iiif3", tile_size=TILE, suffix=".jpg[Q=90]", keep="icc"
+            )
         except pyvips.Error as error:
             raise UserError(f"{folder}: the tiles cannot be written ({error})") from error
     shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    (unfinished / "tiles").rename(folder)
+    shutil.rmtree(unfinished)
