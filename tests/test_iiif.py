@@ -248,7 +248,9 @@ def nonsense(handler: Handler) -> None:
         ((404, {}, b""), "the server refused it .404 Not Found"),
         ((302, {"Location": "/page"}, b""), "is redirected more than 5 times"),
         ((302, {"Location": "file:///etc/passwd"}, b""), "only http:// and https:// are fetched"),
+        ((302, {"Location": "http://[::1"}, b""), "which is no address"),
         ((302, {}, b""), "302 Found"),
+        ((503, {"Retry-After": "9" * 400}, b""), "come back in inf minutes"),
     ],
 )  # fmt: skip
 def test_bad_answers(fault: object, message: str, server: Server) -> None:

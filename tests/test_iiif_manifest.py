@@ -4,6 +4,7 @@ import copy
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from manuscript_restore import cli
+from manuscript_restore.errors import UserError
+from manuscript_restore.iiif import manifest as written
 from manuscript_restore.iiif import presentation
 from manuscript_restore.iiif.upgrade import text, upgrade
 from manuscript_restore.inference import Restorer
@@ -402,3 +405,30 @@ def test_tiles_without_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = restore("https://a.example/m", "-o", tmp_path, "--iiif-tiles", monkeypatch=monkeypatch)
     assert result.exit_code == 1
     assert "pip install 'manuscript-restore[tiles]'" in result.stderr
+
+
+def test_whatever_stands_in_a_manifest_is_read_or_refused(server: Server) -> None:
+    server.services |= {"p1": Service(page(1), version=2), "p2": Service(page(2))}
+    junk = [None, 5, "", [], {}, [[]], True, {"@id": 5}, "xywh=0,0,0,0", {"type": "Choice", "items": [{}]}, 10**30]
+    random = np.random.default_rng(0)
+    num_read = 0
+    for number in range(400):
+        changed = copy.deepcopy((OLD, manifest(server, ["p1", "p2"]))[number % 2])
+        places = list(nodes(changed))
+        holder, key = places[random.integers(len(places))]
+        holder[key] = junk[random.integers(len(junk))]
+        with suppress(UserError):
+            read = presentation.read(json.dumps(changed).encode(), "book")
+            canvases = presentation.canvases(read, "book")
+            made = json.loads(written.made(read, canvases, {}, Path(), "http://b.example/", "book", ""))
+            assert len(made["items"]) >= len(canvases)
+            assert all(canvas.image and "/" not in canvas.name for canvas in canvases)
+            num_read += 1
+    assert num_read > 300
+
+
+def nodes(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place of a JSON value, by what holds it."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from nodes(value[key])

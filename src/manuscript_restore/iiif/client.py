@@ -108,7 +108,10 @@ class Client:
             place = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not place:
                 raise RefusedError(f"{url}: the server refused it ({answer.status} {_phrase(answer.status)})")
-            url = urljoin(url, place)
+            try:
+                url = urljoin(url, place)
+            except ValueError as error:
+                raise UserError(f"{url}: is redirected to {place}, which is no address ({error})") from error
         raise UserError(f"{asked}: is redirected more than {MAX_REDIRECTS} times; check the address")
 
     def close(self) -> None:
@@ -207,8 +210,8 @@ def _reason(url: str, error: OSError | http.client.HTTPException) -> str:
 def _retry_after(answer: Answer) -> float:
     """Seconds that the server asks to wait; it may name a date."""
     asked = answer.headers.get("Retry-After", "")
-    with suppress(ValueError):
-        return float(int(asked))
+    if asked.isdecimal():
+        return float(asked)
     with suppress(ValueError, TypeError):
         return email.utils.parsedate_to_datetime(asked).timestamp() - time.time()
     return 0.0

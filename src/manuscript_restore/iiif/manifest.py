@@ -63,7 +63,7 @@ def made(
         out: The folder that holds them.
         base_url: Its address, with a slash at the end.
         origin: Where the manifest came from.
-        model: What restored the pages; empty: nothing did.
+        model: What restored the pages; empty: it has no name.
 
     Raises:
         UserError: A restored page cannot be read.
@@ -80,18 +80,23 @@ def made(
             }
     for number, item in enumerate(objects(new.get("items")), 1):
         _name(item, f"{base_url}canvas/{number}")
-    said = _STATEMENT.format(
-        version=version("manuscript-restore"), model=model and f", model {model},", date=date.today()
-    )
-    metadata = [*objects(new.get("metadata")), {"label": {"en": ["Restoration"]}, "value": {"en": [said]}}]
-    see_also = objects(new.get("seeAlso"))
+    new = {"@context": _context(new), **new, "id": f"{base_url}manifest.json"}
+    if pages:
+        new["metadata"] = [*objects(new.get("metadata")), _provenance(model)]
     if (before := identity(source) or origin).startswith("http"):
-        link = {"id": before, "type": "Manifest", "label": {"en": ["Manifest of the originals"]}}
-        see_also = [*see_also, {**link, "format": "application/ld+json"}]
-    new = {"@context": _context(new), **new, "id": f"{base_url}manifest.json", "metadata": metadata}
-    if see_also:
-        new["seeAlso"] = see_also
+        new["seeAlso"] = [*objects(new.get("seeAlso")), _link(before)]
     return json.dumps(new, ensure_ascii=False, indent=1) + "\n"
+
+
+def _provenance(model: str) -> Json:
+    named = f", model {model}," if model else ""
+    said = _STATEMENT.format(version=version("manuscript-restore"), model=named, date=date.today())
+    return {"label": {"en": ["Restoration"]}, "value": {"en": [said]}}
+
+
+def _link(manifest: str) -> Json:
+    label = {"en": ["Manifest of the originals"]}
+    return {"id": manifest, "type": "Manifest", "label": label, "format": "application/ld+json"}
 
 
 def _context(manifest: Json) -> Any:
