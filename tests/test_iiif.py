@@ -1,5 +1,6 @@
 """What a IIIF server has, fetched whole: by versions, levels, limits; politely, safely, and gone on with."""
 
+import errno
 import io
 import json
 import os
@@ -526,6 +527,19 @@ def test_the_server_ends_in_the_middle_and_starts_again(tmp_path: Path, monkeypa
     for number in range(20):
         expected = page(number, 40, 30) * 0.9
         assert np.abs(pixels(out / f"restored/{number + 1:04d}_f._{number + 1}r.png") - expected).max() <= 1
+
+
+def test_a_full_disk_ends_it_at_once(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book_of(server, 5)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    book = Book.open([f"{server.url}/manifest.json"], tmp_path / "out", allow_private=True)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"0001_f\._1r\.png: cannot be written \(No space left on device\)"):
+        list(book.fetch())
+    assert len(images_asked(server)) == 1
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ def restore(
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
+        weights = find_model(model)  # a wrong name is told before hours of fetching
         book = _fetch(inputs, out, base_url, iiif_tiles, allow_private)
         if book:
             inputs, out = book.files, book.restored
@@ -91,7 +92,7 @@ def restore(
         if report:
             _check_report(report, tasks)
         restorer = Restorer.from_checkpoint(
-            find_model(model),
+            weights,
             device=device,
             precision=precision,
             compile=compile,

@@ -1,5 +1,6 @@
 """A manifest on its way: fetched into ``originals``, restored by the job, and given back as a manifest."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ BASE_URL = "http://localhost:8000/"
 """Where ``python -m http.server --directory OUT`` serves the output folder."""
 GIVE_UP_AFTER = 3
 """Canvases in a row whose server does not answer."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def is_named(inputs: list[str]) -> bool:
@@ -88,6 +90,9 @@ class Book:
         """Fetch what is not there yet, one image after the other; a canvas that fails does not stop the rest.
 
         A server that does not answer for `GIVE_UP_AFTER` canvases in a row is left in peace.
+
+        Raises:
+            UserError: The disk is full.
         """
         silent = 0
         with closing(self.client):
@@ -100,6 +105,8 @@ class Book:
                         path = originals.fetch(self.client, canvas, self.originals)
                         silent = 0
                 except UserError as error:
+                    if getattr(error.__cause__, "errno", None) in DISK_FULL:
+                        raise  # or all the others would be fetched for nothing
                     reason = str(error)
                     silent = silent + 1 if isinstance(error, UnreachableError) else 0
                 self.given.append(
