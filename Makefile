@@ -23,6 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps ocrd-validators==2.67.1
 	# Asks for opencv-python, which would overwrite the headless one; the extra "foreign" has what it needs besides.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt augraphy
+	# The independent reader of our manifests; asks for an older Pillow than the one that reads our pages.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt iiif-prezi3
 	@touch $@
 
 demo: $(READY) ## Restore damaged sample pages: make demo ARGS='--pages FOLDER' (trains on your pages first)

@@ -40,6 +40,16 @@ Engine = Annotated[
     str, typer.Option(help="auto, onnx, openvino, torch; auto is onnx on a CPU, for models that have its file.")
 ]
 Jobs = Annotated[int, typer.Option(help="Files processed at once.")]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Of a IIIF manifest: where OUT will be served; without: http://localhost:8000/."),
+]
+IiifTiles = Annotated[
+    bool, typer.Option("--iiif-tiles", help="Cut the restored pages of a IIIF manifest into static tiles.")
+]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Fetch from this machine and local networks too.")
+]
 
 
 def suffix_of(format: str | None) -> str | None:

@@ -16,10 +16,11 @@ from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
+    from manuscript_restore.iiif import Book
     from manuscript_restore.inference.job import Job, Outcome
     from manuscript_restore.inference.plan import Plan, Task
 
-INPUTS = "Files, folders (with all below them) and patterns such as 'scans/**/*.tif'."
+INPUTS = "Files, folders (with all below them), patterns such as 'scans/**/*.tif'; or one IIIF manifest."
 
 
 def restore(
@@ -52,6 +53,9 @@ def restore(
     batch: Annotated[int | None, typer.Option(help="Tiles at once; without: what suits the device.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first: for many pages.")] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file that says what became of each page.")] = None,
+    base_url: options.BaseUrl = None,
+    iiif_tiles: options.IiifTiles = False,
+    allow_private: options.AllowPrivate = False,
 ) -> None:
     """Restore damaged pages at their full size, in their own formats.
 
@@ -79,12 +83,16 @@ def restore(
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
         output = Output(quality, wanted, sidecar, max_change, overwrite)
+        weights = find_model(model)  # a wrong name is told before hours of fetching
+        book = _fetch(inputs, out, base_url, iiif_tiles, allow_private)
+        if book:
+            inputs, out = book.files, book.restored
         planned = plan(inputs, out, suffix=suffix, beside=output.beside)
         tasks = planned.tasks
         if report:
             _check_report(report, tasks)
         restorer = Restorer.from_checkpoint(
-            find_model(model),
+            weights,
             device=device,
             precision=precision,
             compile=compile,
@@ -95,6 +103,8 @@ def restore(
         with alone_in(folder):
             progress = PageProgress(planned, report)
             outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
+        if book:
+            outcomes += _give_back(book, outcomes, restorer.identity, base_url, iiif_tiles)
         if report:
             _write_report(report, outcomes, planned)
     except UserError as error:
@@ -105,6 +115,45 @@ def restore(
         raise typer.Exit(130) from None
     if any(outcome.status in ("failed", "flagged") for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allow_private: bool) -> "Book | None":
+    """Fetch the pages of a IIIF manifest; None: the inputs are none."""
+    from manuscript_restore import iiif
+
+    if not iiif.is_named(inputs):
+        if base_url or tiles or allow_private:
+            raise UserError("--base-url, --iiif-tiles and --allow-private are for a IIIF manifest; leave them out")
+        return None
+    from rich.console import Console
+    from rich.progress import track
+
+    from manuscript_restore.inference.job import alone_in
+
+    iiif.check(base_url, tiles)
+    console = Console(stderr=True)
+    with alone_in(out):
+        book = iiif.Book.open(inputs, out, allow_private=allow_private)
+        for given in track(book.fetch(), "fetching", total=len(book.canvases), console=console):
+            for said in filter(None, (given.reason, *given.canvas.notes)):
+                console.print(said, markup=False, soft_wrap=True)
+    if not book.files:
+        raise UserError(f"{inputs[0]}: none of its pages could be fetched")
+    return book
+
+
+def _give_back(
+    book: "Book", outcomes: "list[Outcome]", model: Any, base_url: str | None, tiles: bool
+) -> "list[Outcome]":
+    """Write the manifest of the restored book; what became of the pages that were not fetched."""
+    from manuscript_restore.inference.job import Outcome
+    from manuscript_restore.inference.plan import Task
+
+    results = {o.task.source: o.written for o in outcomes if o.status in ("restored", "sound", "skipped")}
+    name = f"{model.name} (SHA-256 {model.sha256})" if model else ""
+    print(f"manifest: {book.write(results, base_url=base_url, with_tiles=tiles, model=name)}")
+    missing = [(book.originals / given.canvas.name, given.reason) for given in book.given if not given.path]
+    return [Outcome(Task(path, path, ""), "failed", reason) for path, reason in missing]
 
 
 class PageProgress:
