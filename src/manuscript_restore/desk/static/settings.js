@@ -47,11 +47,14 @@ export class Settings extends EventTarget {
     if (page.settings) this.#values = { ...DEFAULTS, ...page.settings };
     this.#at("preview").checked = false;
     this.#stop();
+    this.#page = page;
     this.update(page);
+    this.dispatchEvent(new Event("change"));
   }
 
   /** The same page, with what became of it. */
   update(page) {
+    const renewed = page.version !== this.#page.version;
     this.#page = page;
     const { strength, keep_colour: keepColour, like } = this.#values;
     this.#at("strength").value = Math.round(strength * 100);
@@ -62,6 +65,9 @@ export class Settings extends EventTarget {
     this.#at("reset").hidden = same(this.#values, page.settings ?? DEFAULTS);
     this.#at("like-hint").hidden = like.length > 0;
     this.#at("likes").replaceChildren(...like.map((id) => this.#chip(id)));
+    if (!renewed) return;
+    if (page.settings && same(this.#values, page.settings)) this.#at("preview").checked = false;
+    this.#try();
   }
 
   /** Whether restored pages become like this one in tone. */

@@ -76,7 +76,6 @@ export class Picture extends EventTarget {
   /** "restored", "curtain" (the original left of it) or "side" (the original beside it). */
   set mode(mode) {
     this.#mode = mode;
-    this.#element.dataset.mode = mode;
     this.#element.querySelector("#beside").hidden = mode !== "side";
     this.#curtain.hidden = mode !== "curtain";
     this.#lead();
