@@ -2,7 +2,8 @@
 
 import { acceptDrops, send } from "./add.js";
 import { get, post } from "./api.js";
-import { Keys, digit, letter, shifted, sign } from "./keys.js";
+import { bindings } from "./bindings.js";
+import { Keys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { List } from "./list.js";
 import { Pages, isBusy, isMade, isUndecided } from "./pages.js";
@@ -210,51 +211,12 @@ function words() {
   describe(page);
 }
 
-/* The keyboard */
-
-const onPicture = ({ target }) => target === document.body || at("picture").contains(target);
-const onControl = ({ target }) => target.matches("button, a, input, [role=slider]");
-const arrow = (event) => event.key.startsWith("Arrow") && onPicture(event);
-const PANS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const inGroup = (group, ...bindings) =>
-  bindings.map(([keys, name, match, run, more]) => ({ group, keys, name, match, run, ...more }));
-
-const keys = new Keys([
-  ...inGroup("pages",
-    [["J"], "page.next", letter("j"), () => step(1), { repeats: true }],
-    [["K"], "page.previous", letter("k"), () => step(-1), { repeats: true }],
-    [["N"], "undecided.next", letter("n"), () => seek(1)],
-    [["⇧ N"], "undecided.previous", shifted("n"), () => seek(-1)],
-    [["G"], "list.go", letter("g"), () => at("list").querySelector('.page[tabindex="0"]')?.focus()],
-    [["F"], "filter", letter("f"), () => at("filter").focus()],
-    [["O"], "add", letter("o"), () => at("files").click()]),
-  ...inGroup("review",
-    [["A"], "accept", letter("a"), () => review.decide("accepted")],
-    [["X"], "reject", letter("x"), () => review.decide("rejected")],
-    [["M"], "note", letter("m"), () => at("note").focus()]),
-  ...inGroup("looking",
-    [["1"], "mode.restored", digit(1), () => setMode("restored")],
-    [["2"], "mode.curtain", digit(2), () => setMode("curtain")],
-    [["3"], "mode.side", digit(3), () => setMode("side")],
-    [["B", " "], "hold", (event) => letter("b")(event) || (event.key === " " && !onControl(event)), () => hold(true),
-      { release: () => hold(false) }],
-    [[",", "."], "curtain", sign(",", "."), ({ key }) => picture.draw(key === "," ? -1 : 1), { repeats: true }],
-    [["+", "−"], "zoom", sign("+", "=", "-"), ({ key }) => picture.zoomBy(key === "-" ? 1 / 1.4 : 1.4), { repeats: true }],
-    [["0"], "zoom.fit", digit(0), () => picture.fit()],
-    [["Z"], "zoom.real", letter("z"), () => picture.real()],
-    [["← ↑ → ↓"], "pan", arrow, ({ key }) => picture.pan(...PANS[key]), { repeats: true }]),
-  ...inGroup("layers",
-    ...["change", "damage", "confidence", "ink"].map((name, place) =>
-      [[`${place + 4}`], `layer.${name}`, digit(place + 4), () => layers.toggle(place)])),
-  ...inGroup("settings",
-    [["S"], "strength", letter("s"), () => at("strength").focus()],
-    [["P"], "preview", letter("p"), () => settings.togglePreview()],
-    [["L"], "like.key", letter("l"), () => toggleLike(list.focused ?? current)],
-    [["R"], "restore", letter("r"), () => settings.restore()]),
-  ...inGroup("all",
-    [["E"], "export.open", letter("e"), () => at("export-open").disabled || askExport()],
-    [["?"], "help", sign("?"), () => at("help").showModal()]),
-], at("single-keys"));
+const keys = new Keys(bindings({
+  step, seek, setMode, hold, toggleLike: () => toggleLike(list.focused ?? current),
+  click: (id) => at(id).click(), focus: (id) => at(id).focus(), focusList: () => list.focus(),
+  moveCurtain: (steps) => picture.curtain.move(steps), pan: (dx, dy) => picture.pan(dx, dy),
+  toggleLayer: (place) => layers.toggle(place),
+}), at("single-keys"));
 
 /* What happens */
 

@@ -62,6 +62,11 @@ export class List extends EventTarget {
     return document.activeElement?.closest("#list li")?.dataset.id ?? null;
   }
 
+  /** Put the focus on the row that takes the tab. */
+  focus() {
+    this.#element.querySelector('.page[tabindex="0"]')?.focus();
+  }
+
   refresh() {
     for (const page of this.#pages.all) this.#fill(this.#rows.get(page.id), page);
   }

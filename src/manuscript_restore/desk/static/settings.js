@@ -83,10 +83,6 @@ export class Settings extends EventTarget {
     await this.#tell(post(`/api/pages/${this.#page.id}/restore`, this.#values));
   }
 
-  togglePreview() {
-    this.#at("preview").click();
-  }
-
   async #tell(answer) {
     try {
       const page = await answer;

@@ -2,15 +2,15 @@
  *
  * One viewer holds everything of a page in layers, from below: the restored page (or the original, as long as there is
  * no other), the previewed part, the original for comparing, the maps. A second viewer shows the original beside it.
- * In both, the page is 1 unit wide. Says "view" when another part is seen and "curtain" when the curtain moved.
+ * In both, the page is 1 unit wide. Says "zoom" while the view moves
+ * and "view" when it has moved.
  */
 
+import { Curtain } from "./curtain.js";
 import { MAPS, layer, piece } from "./tiles.js";
 
 const { Point, Rect, SUBPIXEL_ROUNDING_OCCURRENCES, Viewer } = globalThis.OpenSeadragon;
 
-const CURTAIN_STEP = 0.02;
-const CURTAIN_LEAP = 0.1;
 const PAN_STEP = 80;
 /** Of a refreshed picture: milliseconds after which the one before is taken away even if tiles are missing. */
 const PATIENCE = 4000;
@@ -35,14 +35,15 @@ function viewer(element) {
 }
 
 export class Picture extends EventTarget {
-  #element; #main; #beside; #curtain;
+  #element; #main; #beside;
   #page = null; #items = {}; #leader; #piece = null; #frame = document.createElement("div");
-  #mode = "restored"; #at = 0.5; #held = false; #fitted = true; #opacities = {};
+  #mode = "restored"; #held = false; #fitted = true; #opacities = {};
 
   constructor(element) {
     super();
     this.#element = element;
-    this.#curtain = element.querySelector("#curtain");
+    this.curtain = new Curtain(element.querySelector("#curtain"));
+    this.curtain.addEventListener("move", () => this.#clip());
     this.#main = viewer(element.querySelector("#main"));
     this.#beside = viewer(element.querySelector("#beside"));
     this.#frame.className = "frame";
@@ -61,7 +62,6 @@ export class Picture extends EventTarget {
     for (const name of ["open", "animation-finish", "resize"]) {
       this.#main.addHandler(name, () => this.dispatchEvent(new Event("view")));
     }
-    this.#listenToCurtain();
   }
 
   /** What a screen reader says of the picture itself. */
@@ -77,7 +77,7 @@ export class Picture extends EventTarget {
   set mode(mode) {
     this.#mode = mode;
     this.#element.querySelector("#beside").hidden = mode !== "side";
-    this.#curtain.hidden = mode !== "curtain";
+    this.curtain.shown = mode === "curtain";
     this.#lead();
     this.#apply();
   }
@@ -227,31 +227,30 @@ export class Picture extends EventTarget {
     this.#lead(false).panBy(step).applyConstraints();
   }
 
-  /** Move the curtain by so many steps. */
-  draw(steps) {
-    this.#pull(this.#at + steps * CURTAIN_STEP);
+  get #split() {
+    return this.#mode === "curtain" && !this.#held;
   }
 
   #apply() {
     const { under, original, beside } = this.#items;
-    const split = this.#mode === "curtain" && !this.#held;
     under?.setOpacity(1);
-    original?.setOpacity(this.#held || split ? 1 : 0);
+    original?.setOpacity(this.#held || this.#split ? 1 : 0);
     beside?.setOpacity(this.#mode === "side" ? 1 : 0);
     for (const map of MAPS) this.#items[map]?.setOpacity(this.#held ? 0 : (this.#opacities[map] ?? 0));
     this.#frame.hidden = this.#held;
-    this.#clip(split);
+    this.#clip();
     this.#element.dataset.held = this.#held;
   }
 
   /** Left of the curtain is the original alone, right of it all the rest. */
-  #clip(split) {
+  #clip() {
     if (!this.#page || !this.#items.original) return;
+    const split = this.#split;
     const { width, height } = this.#page.info;
-    const { x } = this.#main.viewport.pointFromPixel(new Point(this.#at * this.#main.container.clientWidth, 0), true);
+    const { x } = this.#main.viewport.pointFromPixel(new Point(this.curtain.share * this.#main.container.clientWidth, 0), true);
     const at = Math.min(Math.max(x * width, 0), width);
     this.#items.original.setClip(split ? new Rect(0, 0, at, height) : null);
-    if (split && at === 0) this.#items.original.setOpacity(0);
+    if (split) this.#items.original.setOpacity(at > 0 ? 1 : 0);
     for (const map of MAPS) this.#items[map]?.setClip(split ? new Rect(at, 0, width - at, height) : null);
   }
 
@@ -260,41 +259,8 @@ export class Picture extends EventTarget {
       to.viewport.zoomTo(from.viewport.getZoom(true), null, true);
       to.viewport.panTo(from.viewport.getCenter(true), true);
     }
-    if (from === this.#main && this.#mode === "curtain") this.#clip(!this.#held);
+    if (from === this.#main && this.#split) this.#clip();
     this.dispatchEvent(new Event("zoom"));
-  }
-
-  #pull(share) {
-    this.#at = Math.min(Math.max(share, 0), 1);
-    this.#element.style.setProperty("--at", this.#at);
-    this.#curtain.ariaValueNow = Math.round(this.#at * 100);
-    this.#clip(this.#mode === "curtain" && !this.#held);
-    this.dispatchEvent(new Event("curtain"));
-  }
-
-  #listenToCurtain() {
-    const drag = (event) => {
-      const box = this.#element.querySelector("#main").getBoundingClientRect();
-      this.#pull((event.clientX - box.left) / box.width);
-    };
-    this.#curtain.addEventListener("pointerdown", (event) => {
-      this.#curtain.setPointerCapture(event.pointerId);
-      drag(event);
-    });
-    this.#curtain.addEventListener("pointermove", (event) => {
-      if (this.#curtain.hasPointerCapture(event.pointerId)) drag(event);
-    });
-    this.#curtain.addEventListener("keydown", (event) => {
-      const places = {
-        ArrowLeft: this.#at - CURTAIN_STEP, ArrowDown: this.#at - CURTAIN_STEP, PageDown: this.#at - CURTAIN_LEAP,
-        ArrowRight: this.#at + CURTAIN_STEP, ArrowUp: this.#at + CURTAIN_STEP, PageUp: this.#at + CURTAIN_LEAP,
-        Home: 0, End: 1,
-      };
-      if (!(event.key in places) || event.ctrlKey || event.altKey || event.metaKey) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.#pull(places[event.key]);
-    });
   }
 }
 
