@@ -56,11 +56,11 @@ class Halved:
         return np.concatenate([tiles * (1 - damage / 2), damage, ink], axis=1)
 
 
-def load(*_: Any, settings: Any, **__: Any) -> Restorer:
-    return Restorer(Halved(), settings=settings)
+def load(*_: Any, settings: Any = None, **__: Any) -> Restorer:
+    return Restorer(Halved(), **({"settings": settings} if settings else {}))
 
 
-def view() -> None:
+def command() -> None:
     """``manuscript-restore`` with the stand-in."""
     Restorer.from_checkpoint = load  # type: ignore[method-assign, assignment]
     cli.main()
@@ -102,14 +102,10 @@ class Desk:
     def pages(self) -> dict[str, dict[str, Any]]:
         return {page["name"]: page for page in ask(f"{self.url}api/pages")}
 
-    def restore(self, what: Any = "new") -> None:
-        ask(f"{self.url}api/restore", {"pages": what, "strength": 1, "keep_colour": False, "like": []})
-        until(lambda: not any(page["state"] in ("waiting", "working") for page in self.pages.values()), "restored")
-
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A desk over six restored pages."""
+    """A desk over six pages, which ``restore`` has restored."""
     root = tmp_path_factory.mktemp("desk")
     folder, out = root / "leaves", root / "restored"
     folder.mkdir()
@@ -118,9 +114,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--port", port, "--no-open"]
     said = root / "said.txt"
-    process = start(view, "view", folder, "-o", out, *options, said=said)
+    maps = ["--change-map", "--confidence-map", "--damage-map", "--ink"]
+    process = start(command, "restore", folder, "-o", out, "--sidecar", *maps, said=said)
+    process.join(SECONDS)
+    assert process.exitcode == 0, said.read_text()
+    process = start(command, "view", folder, "-o", out, "--port", port, "--no-open", said=said)
     desk = Desk(f"http://127.0.0.1:{port}/", folder, out)
 
     def answers() -> bool:
@@ -132,7 +131,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             return False
 
     until(answers, "the desk")
-    desk.restore()
     yield desk
     process.terminate()
     process.join(SECONDS)

@@ -114,7 +114,10 @@ export class Picture extends EventTarget {
     this.#page = { ...page, info };
     this.#items = {};
     const under = page.layers.includes("restored") ? "restored" : "original";
-    this.#add(this.#main, "under", layer(page, under, info), again ? () => this.#replace(before, beside) : undefined);
+    this.#add(this.#main, "under", layer(page, under, info), () => {
+      if (again) this.#replace(before, beside);
+      this.dispatchEvent(new Event("view"));
+    });
     this.#add(this.#main, "original", layer(page, "original", info));
     for (const map of MAPS.filter((name) => page.layers.includes(name))) {
       this.#add(this.#main, map, layer(page, map, info));
