@@ -1,33 +1,38 @@
-"""The desk itself: its pages, and what can be asked of them."""
+"""The desk itself: its pages, and what can be asked of them. `desk.app` says by which addresses."""
 
 import contextlib
-import io
 import threading
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from starlette.concurrency import run_in_threadpool
 
+from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.desk.events import Events
-from manuscript_restore.desk.folder import DeskPage, find_pages
+from manuscript_restore.desk.export import export
+from manuscript_restore.desk.folder import ORIGINALS, DeskPage, UnknownError, find_pages, page_of
 from manuscript_restore.desk.kept import Kept
-from manuscript_restore.desk.pictures import TILE, Bytes, Pictures, first_page, num_levels, tile_of
+from manuscript_restore.desk.pictures import encoded
+from manuscript_restore.desk.preview import Previewer
+from manuscript_restore.desk.review import DECISIONS, MAX_NOTE, Reviews
+from manuscript_restore.desk.uploads import UPLOAD_BYTES, receive
+from manuscript_restore.desk.views import Views
+from manuscript_restore.desk.wish import Wish
+from manuscript_restore.desk.work import Worker
 from manuscript_restore.errors import UserError
-from manuscript_restore.inference.job import Output
-from manuscript_restore.inference.restorer import Restorer
+from manuscript_restore.inference.job import Outcome, Output
+from manuscript_restore.inference.look import Look
+from manuscript_restore.inference.restorer import Restorer, Settings
 
-THUMBNAIL = 256
-"""Longest side of a thumbnail, pixels."""
-THUMBNAILS_BYTES = 32_000_000
+LOOKS = 64
 LANGUAGES = ["de", "en", "fr", "hi"]
-UPLOAD_BYTES = 4_000_000_000
 PREVIEW_PIXELS = 1_048_576
 """Largest part that is restored while it is looked at."""
 
 
-class UnknownError(UserError):
-    """There is no such page, layer or tile."""
+class ConflictError(UserError):
+    """Not now, or not here."""
 
 
 class Desk:
@@ -48,14 +53,22 @@ class Desk:
         self.output = Output(maps=frozenset(maps), sidecar=True, overwrite=True)
         self.lock = threading.RLock()
         self.events = Events()
-        self.pictures = Pictures(out)
+        self.reviews = Reviews(out)
         self.pages = {page.id: page for page in find_pages(folder, out, self.output)}
-        self._thumbnails: Kept[bytes] = Kept(THUMBNAILS_BYTES)
+        for page in self.pages.values():
+            self.reviews.recall(page)
+        self._looks: Kept[Look] = Kept(LOOKS)
         self._is_over = threading.Event()
+        self.views = Views(out, self._is_over)
+        self._previewer = Previewer(restorer, self._is_over)
+        self._worker = Worker(
+            restorer, self.output, settings_of=self._settings_of, done=self._note_outcome, tell=self.tell
+        )
 
     def open(self) -> None:
         """Begin to work, in a running loop."""
         self.events.open()
+        self._worker.start()
         threading.Thread(target=self._measure, name="sizes", daemon=True).start()
 
     def described(self) -> dict[str, Any]:
@@ -77,13 +90,20 @@ class Desk:
                 return
             if page.width is None:
                 with contextlib.suppress(UserError):  # which its state then tells
-                    self.size(page)
+                    self.views.size(page)
                 self.tell(page)
 
-    def close(self) -> None:
-        """Stop what runs in the background."""
+    def stop(self) -> None:
+        """Tell all that runs to end; returns at once."""
         self._is_over.set()
+        self._worker.close(wait=False)
         self.events.close()
+
+    def close(self) -> None:
+        """End what runs, and leave no file half written."""
+        self.stop()
+        self._worker.close(wait=True)
+        self._previewer.close()
 
     def page(self, id: str) -> DeskPage:
         """The page of that id.
@@ -120,87 +140,146 @@ class Desk:
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         names = {each.get("file") for each in (settings.get("like") or {}).get("pages", [])}
+        pages = list(self.pages.values()) if names else []
         return {
             "strength": settings.get("strength", 1),
             "keep_colour": bool(settings.get("keep_colour")),
-            "like": [page.id for page in self.pages.values() if page.task.source.name in names] if names else [],
+            "like": [page.id for page in pages if page.task.source.name in names],
         }
 
     def tell(self, page: DeskPage) -> None:
         """Tell all browsers of a page."""
         self.events.tell_page(self.shown(page))
 
-    def size(self, page: DeskPage) -> tuple[int, int]:
-        """Width and height of a page, upright.
+    def restore(self, page: DeskPage, wish: Wish) -> None:
+        """Have a page restored, when its turn comes.
 
         Raises:
-            UserError: It cannot be looked at, and nobody is told a size.
+            UserError: The settings cannot be.
         """
-        if page.width is None or page.height is None:
-            path, _ = page.layer("original")
+        self._settings_of(wish)  # says now what is wrong with them
+        self._worker.add(page, wish)
+
+    def restore_many(self, ids: Iterable[str] | None, wish: Wish) -> int:
+        """Have pages restored, or all new ones; returns how many.
+
+        Raises:
+            UserError: One is unknown, or the settings cannot be.
+        """
+        new = [page for page in list(self.pages.values()) if page.state == "new"]
+        pages = new if ids is None else [self.page(id) for id in dict.fromkeys(ids)]
+        self._settings_of(wish)
+        for page in pages:
+            self._worker.add(page, wish)
+        return len(pages)
+
+    def cancel(self, page: DeskPage) -> None:
+        """Stop or forget the restoration of a page; what was there before stays."""
+        self._worker.cancel(page)
+
+    def preview(self, page: DeskPage, box: tuple[int, int, int, int], wish: Wish) -> bytes:
+        """A part of a page, restored, as a PNG file; ``box`` is left, top, width, height.
+
+        Raises:
+            UserError: The part or the settings cannot be, or the page cannot be read.
+        """
+        width, height = self.views.size(page)
+        left, top, across, down = box
+        if min(left, top) < 0 or min(across, down) < 1 or left + across > width or top + down > height:
+            raise UserError(f"rect: must lie in the page of {width}×{height} pixels")
+        if across * down > PREVIEW_PIXELS:
+            raise UserError(f"rect: has more than {PREVIEW_PIXELS:,} pixels; look closer")
+        path, _ = page.layer("original")
+        part = self._previewer.part(path, (left, top, left + across, top + down), self._settings_of(wish))
+        return encoded(part, "png")
+
+    def decide(self, page: DeskPage, decision: str | None, note: str) -> None:
+        """Keep what the reviewer says of a page.
+
+        Raises:
+            ConflictError: There is nothing to decide on.
+            UserError: It is no decision, the note is too long, or they cannot be written.
+        """
+        if decision not in DECISIONS:
+            raise UserError("decision: must be accepted, rejected or null")
+        if len(note) > MAX_NOTE:
+            raise UserError(f"note: has {len(note):,} characters; at most {MAX_NOTE:,} are kept")
+        with self.lock:
+            if decision and not page.written:
+                raise ConflictError(f"{page.name} is not restored yet")
+            before = page.decision, page.note
+            page.decision, page.note = decision, note
             try:
-                with first_page(path) as first:
-                    turned = first.orientation >= 5
-                    page.orientation = first.orientation
-                    size = (first.height, first.width) if turned else (first.width, first.height)
-            except UserError as error:
-                if page.state == "new":
-                    page.state, page.reason = "failed", str(error).removeprefix(f"{path}: ")
+                self.reviews.keep(page)
+            except UserError:
+                page.decision, page.note = before
                 raise
-            page.width, page.height = size
-        return page.width, page.height
+        self.tell(page)
 
-    def info(self, page: DeskPage, layer: str) -> dict[str, Any]:
-        """Geometry of a layer: that of the page."""
-        _layer_of(page, layer)
-        width, height = self.size(page)
-        levels = num_levels(width, height)
-        return {"width": width, "height": height, "tile": TILE, "levels": levels, "version": page.version}
-
-    def tile(self, page: DeskPage, layer: str, level: int, x: int, y: int, kind: str) -> bytes:
-        """A tile as a JPEG or PNG file.
+    async def take_in(self, name: str, chunks: AsyncIterator[bytes], length: int | None) -> DeskPage:
+        """A new page, uploaded.
 
         Raises:
-            UnknownError: There is no such layer or tile.
-            UserError: The picture cannot be looked at.
+            ConflictError: Its place would be that of other pages.
+            UserError: As `uploads.receive`.
         """
-        width, height = self.size(page)
-        path, turn = _layer_of(page, layer)
-        pixels = tile_of(self.pictures.of(path, turn), width, height, level, x, y)
-        if pixels is None:
-            raise UnknownError("there is no such tile")
-        is_ink = layer == "ink" and level == num_levels(width, height) - 1
-        return encoded(pixels, kind, bilevel=is_ink)
+        if self.folder and (self.folder / ORIGINALS).is_dir():
+            raise ConflictError(f"there is a folder {ORIGINALS} in {self.folder.name}; put the page beside it")
 
-    def thumbnail(self, page: DeskPage, layer: str) -> bytes:
-        """The whole page, small, as a JPEG file.
+        def is_taken(place: Path) -> bool:
+            targets = {page.task.target.with_suffix("") for page in self.pages.values()}
+            return (self.out / place).with_suffix("") in targets
+
+        path = await receive(name, chunks, self.out, length=length, is_taken=is_taken)
+        page = page_of(path, self.out / ORIGINALS, self.out)
+        self.pages[page.id] = page
+        with contextlib.suppress(UserError):
+            await run_in_threadpool(self.views.size, page)
+        self.tell(page)
+        return page
+
+    def export(self, format: str | None) -> dict[str, Any]:
+        """Copy what was accepted into a folder of its own.
 
         Raises:
-            UnknownError: There is no such layer.
-            UserError: The picture cannot be looked at.
+            ConflictError: Nothing was accepted.
+            UserError: The format is unknown, or the folder cannot be written.
         """
-        path, turn = _layer_of(page, layer)
+        suffix = f".{format}" if format else None
+        if suffix and suffix not in FORMATS:
+            raise UserError(f"format: must be one of {', '.join(name[1:] for name in FORMATS)}, or null")
+        pages = [page for page in list(self.pages.values()) if page.decision == "accepted" and page.written]
+        if not pages:
+            raise ConflictError("no page is accepted yet")
+        review = self.reviews.as_csv({page.name for page in pages})
+        taken = {page.place.parts[0] for page in list(self.pages.values()) if len(page.place.parts) > 1}
+        folder, failed = export(
+            pages, self.out, suffix=suffix, review=review, taken=taken, is_over=self._is_over.is_set
+        )
+        reasons = [{"name": name, "reason": reason} for name, reason in failed]
+        return {"folder": str(folder), "pages": len(pages) - len(failed), "failed": reasons}
 
-        def make() -> tuple[bytes, int]:
-            content = encoded(self.pictures.of(path, turn).thumbnail(THUMBNAIL), "jpg")
-            return content, len(content)
+    def _settings_of(self, wish: Wish) -> Settings:
+        sources = [(page.layer("original")[0], page.version) for page in map(self.page, wish.like)]
 
-        return self._thumbnails.get((page.id, layer, page.version), make)
+        def look() -> tuple[Look, int]:
+            return Look.of([path for path, _ in sources]), 1
 
+        like = self._looks.get(tuple(sources), look) if sources else None
+        return Settings(wish.strength, wish.keep_colour, like=like)
 
-def _layer_of(page: DeskPage, layer: str) -> tuple[Path, int | None]:
-    if layer not in page.layers:
-        raise UnknownError(f"{page.name} has no layer of that name")
-    return page.layer(layer)
-
-
-def encoded(pixels: Bytes, kind: str, *, bilevel: bool = False) -> bytes:
-    """(h, w, 3 or 1) as a file of that suffix."""
-    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-    file = io.BytesIO()
-    if kind == "png":
-        image = image.convert("1", dither=Image.Dither.NONE) if bilevel else image
-        image.save(file, "PNG", compress_level=3)
-    else:
-        image.save(file, "JPEG", quality=90, subsampling=0)
-    return file.getvalue()
+    def _note_outcome(self, page: DeskPage, outcome: Outcome | None) -> None:
+        """What became of a page; None: it was stopped, and all is as it was."""
+        with self.lock:
+            page.share = 0.0
+            page.look()
+            if outcome and outcome.status == "failed":
+                page.state, page.reason = "failed", outcome.reason.removeprefix(f"{page.task.source}: ")
+                self.events.tell(f"{page.name}: {page.reason}")
+            elif outcome:
+                was_written = page.decision is not None or page.note != ""
+                page.decision = None  # it was about another picture
+                if was_written:
+                    with contextlib.suppress(UserError):  # the disk is full; the note is in the file of all
+                        self.reviews.keep(page)
+        self.tell(page)

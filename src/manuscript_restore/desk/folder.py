@@ -19,6 +19,10 @@ LAYERS = ("change", "confidence", "damage", "ink")
 ENDINGS = {name: "ink.tif" if name == "ink" else f"{name}.png" for name in MAPS}
 
 
+class UnknownError(UserError):
+    """There is no such page, layer or tile."""
+
+
 @dataclass
 class DeskPage:
     """One file of the desk and what became of it; ``root`` is the folder that it may not lead out of."""
@@ -69,7 +73,7 @@ class DeskPage:
                     layers[name] = file
         self.layers = layers
         times = [path.stat().st_mtime_ns for path in (self.task.source, self.written) if path and path.exists()]
-        self.version = max([self.version + 1, *(time // 1_000_000 for time in times)])
+        self.version = max([self.version, *(time // 1_000_000 for time in times)])
         if not self.written:
             self.state, self.reason = "new", ""
         elif self.written == self.task.flagged:
@@ -127,6 +131,14 @@ def find_pages(folder: Path | None, out: Path, output: Output) -> Iterator[DeskP
             page = DeskPage(_of_its_result(task, targets), task.source.relative_to(root), root, out)
             page.look()
             yield page
+
+
+def page_of(path: Path, root: Path, out: Path) -> DeskPage:
+    """The page of a new file."""
+    (task,) = plan([str(path)], out).tasks
+    page = DeskPage(task, path.relative_to(root), root, out)
+    page.look()
+    return page
 
 
 def _tasks(root: Path, out: Path, output: Output) -> list[Task]:

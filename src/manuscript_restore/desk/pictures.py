@@ -6,6 +6,7 @@ less; what is looked at closer is read from the TIFF itself. So memory does not 
 """
 
 import contextlib
+import io
 import itertools
 import math
 import tempfile
@@ -21,6 +22,7 @@ from PIL import Image
 from manuscript_restore.archive import Page, open_document
 from manuscript_restore.archive.tiff_rows import StreamedPage
 from manuscript_restore.desk.kept import Kept
+from manuscript_restore.desk.wish import StoppedError
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import shown, upright
 
@@ -151,10 +153,11 @@ class Pictures:
 
     Args:
         folder: Where what is too large for the memory is put while the process runs.
+        is_over: Ends what is in work.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, is_over: threading.Event) -> None:
+        self._folder, self._is_over = folder, is_over
         self._held: Kept[Picture] = Kept(ROOM)
         self._on_disk: Kept[Picture] = Kept(ROOM_ON_DISK)
         self._bands: Kept[Bytes] = Kept(ROOM)
@@ -171,7 +174,7 @@ class Pictures:
         Raises:
             UserError: It cannot be looked at.
         """
-        key = _key(path)
+        key = file_key(path)
 
         def is_large() -> tuple[bool, int]:
             with first_page(path) as page:
@@ -194,6 +197,8 @@ class Pictures:
 
             held = [array(first)]
             for top, left, piece in _pieces(page, turn, 2**first):
+                if self._is_over.is_set():
+                    raise StoppedError
                 rows, columns = top >> first, left >> first
                 held[0][rows : rows + piece.shape[0], columns : columns + piece.shape[1]] = piece
             page.release()
@@ -214,7 +219,7 @@ class Pictures:
 
     def _crop(self, path: Path, page: Page, turn: int) -> Crop:
         """Reads parts of a large TIFF: bands of its rows are kept, as the tiles of a view share them."""
-        key = _key(path)
+        key = file_key(path)
 
         def band(number: int) -> tuple[Bytes, int]:
             top, bottom = number * BAND, min((number + 1) * BAND, page.height)
@@ -226,7 +231,7 @@ class Pictures:
             return joined, joined.nbytes
 
         def crop(left: int, top: int, right: int, bottom: int) -> Bytes:
-            left, top, right, bottom = _stored(page, turn, left, top, right, bottom)
+            left, top, right, bottom = stored_box(page, turn, left, top, right, bottom)
             parts = []
             for number in range(top // BAND, (bottom - 1) // BAND + 1):
                 rows = self._bands.get((key, number), lambda number=number: band(number))  # type: ignore[misc]
@@ -237,7 +242,12 @@ class Pictures:
         return crop
 
 
-def _key(path: Path) -> tuple[str, int, int]:
+def file_key(path: Path) -> tuple[str, int, int]:
+    """What changes when the content of a file does.
+
+    Raises:
+        UserError: It is not there.
+    """
     try:
         file = path.stat()
     except OSError as error:
@@ -260,7 +270,7 @@ def _pieces(page: Page, turn: int, factor: int) -> Iterator[tuple[int, int, Byte
         yield (0, along, piece) if turn >= 5 else (along, 0, piece)
 
 
-def _stored(page: Page, turn: int, left: int, top: int, right: int, bottom: int) -> tuple[int, int, int, int]:
+def stored_box(page: Page, turn: int, left: int, top: int, right: int, bottom: int) -> tuple[int, int, int, int]:
     """Where a box of the upright page is as stored."""
     height, width = (page.width, page.height) if turn >= 5 else (page.height, page.width)
     if turn in (3, 4, 7, 8):
@@ -274,3 +284,15 @@ def _halve(source: Bytes, target: Bytes) -> None:
     step = max(2, CHUNK // source.shape[1] // 2 * 2)
     for top in range(0, len(source), step):
         target[top // 2 : (top + step) // 2] = reduced(np.asarray(source[top : top + step]), 2)
+
+
+def encoded(pixels: Bytes, kind: str, *, bilevel: bool = False) -> bytes:
+    """(h, w, 3 or 1) as a file of that suffix."""
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    file = io.BytesIO()
+    if kind == "png":
+        image = image.convert("1", dither=Image.Dither.NONE) if bilevel else image
+        image.save(file, "PNG", compress_level=3)
+    else:
+        image.save(file, "JPEG", quality=90, subsampling=0)
+    return file.getvalue()

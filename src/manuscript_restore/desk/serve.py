@@ -87,5 +87,5 @@ class _Server(uvicorn.Server):
         self._desk = desk
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._desk.close()
+        self._desk.stop()
         super().handle_exit(sig, frame)
