@@ -4,9 +4,11 @@ import { upload } from "./api.js";
 import { t } from "./strings.js";
 
 /** The files of a drop, those in dropped folders too. */
-async function dropped(transfer) {
-  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry());
+async function filesOf(transfer) {
+  const items = [...transfer.items].filter((item) => item.kind === "file");
+  const dropped = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // all at once: they last as long
   const inside = async (entry) => {
+    if (entry instanceof File) return [entry];
     if (entry.isFile) return [await new Promise((found, failed) => entry.file(found, failed))];
     const reader = entry.createReader();
     const files = [];
@@ -17,7 +19,7 @@ async function dropped(transfer) {
     }
   };
   const files = [];
-  for (const entry of entries.filter(Boolean)) files.push(...(await inside(entry)));
+  for (const entry of dropped) files.push(...(await inside(entry)));
   return files.filter((file) => !file.name.startsWith("."));
 }
 
@@ -51,6 +53,6 @@ export function acceptDrops(take) {
     if (!hasFiles(event)) return;
     event.preventDefault();
     show(false);
-    take(await dropped(event.dataTransfer));
+    take(await filesOf(event.dataTransfer));
   });
 }

@@ -11,7 +11,7 @@ const SCORES = {
 };
 
 export class Review extends EventTarget {
-  #pages; #complain; #page = null; #timer = 0; #saved = "";
+  #pages; #complain; #page = null; #timer = 0; #saved = ""; #sent = Promise.resolve();
   #at = (id) => document.getElementById(id);
 
   constructor(pages, complain) {
@@ -68,20 +68,27 @@ export class Review extends EventTarget {
   /** Keep the note, if it was changed. */
   async save() {
     clearTimeout(this.#timer);
-    if (this.#page && this.#at("note").value !== this.#saved) await this.#send(this.#page, this.#page.decision);
+    if (this.#page && this.#at("note").value !== this.#saved) await this.#send(this.#page);
   }
 
-  async #send(page, decision) {
+  /** One after the other, so that a note does not overtake a decision. Without `decision` it stays as it is then. */
+  #send(page, decision) {
     clearTimeout(this.#timer);
     const note = this.#at("note").value;
     const before = this.#saved;
     this.#saved = note;
+    this.#sent = this.#sent.then(() => this.#post(page, decision, note, before));
+    return this.#sent;
+  }
+
+  async #post(page, wanted, note, before) {
+    const decision = wanted === undefined ? this.#pages.get(page.id).decision : wanted;
     try {
       const answer = await post(`/api/pages/${page.id}/decision`, { decision, note }, { keepalive: true });
       this.#pages.put(answer);
       return answer;
     } catch (error) {
-      if (this.#page === page || this.#page?.id === page.id) this.#saved = before;
+      if (this.#page?.id === page.id) this.#saved = before;
       this.#complain(error);
       return null;
     }

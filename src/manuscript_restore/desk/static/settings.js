@@ -18,7 +18,7 @@ const same = (one, other) =>
 
 export class Settings extends EventTarget {
   #pages; #picture; #most; #complain;
-  #values = { ...DEFAULTS }; #page = null; #timer = 0; #asked = null;
+  #values = { ...DEFAULTS }; #page = null; #timer = 0; #asked = null; #wanted = "";
   #at = (id) => document.getElementById(id);
 
   constructor(pages, picture, complain) {
@@ -30,7 +30,7 @@ export class Settings extends EventTarget {
     this.#at("restore").addEventListener("click", () => this.restore());
     this.#at("reset").addEventListener("click", () => this.#reset());
     this.#at("cancel").addEventListener("click", () => this.#tell(post(`/api/pages/${this.#page.id}/cancel`)));
-    picture.addEventListener("view", () => this.#try());
+    picture.addEventListener("view", () => this.#want() !== this.#wanted && this.#try());
   }
 
   /** The most pixels that the server restores for a preview. */
@@ -124,10 +124,16 @@ export class Settings extends EventTarget {
     return chip;
   }
 
+  /** What a preview depends on. */
+  #want() {
+    return JSON.stringify([this.#page?.id, this.#page?.version, this.#values, this.#picture.part(this.#most)]);
+  }
+
   #stop() {
     clearTimeout(this.#timer);
     this.#asked?.abort();
     this.#asked = null;
+    this.#wanted = "";
     this.#at("busy").hidden = true;
   }
 
@@ -146,6 +152,7 @@ export class Settings extends EventTarget {
     const asked = (this.#asked = new AbortController());
     const values = { ...this.#values };
     const page = this.#page;
+    this.#wanted = this.#want();
     this.#at("busy").hidden = false;
     try {
       for (const most of [Math.min(FIRST_PIXELS, this.#most), this.#most]) {
@@ -159,6 +166,6 @@ export class Settings extends EventTarget {
     } catch (error) {
       if (error.name !== "AbortError") this.#complain(error);
     }
-    if (asked === this.#asked) this.#stop();
+    if (asked === this.#asked) this.#at("busy").hidden = true;
   }
 }

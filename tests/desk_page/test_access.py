@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from .desk import STATIC
-from .desk import browser as browser
-from .desk import desk as desk
-from .desk import opened as opened
+from .conftest import STATIC
 
 AXE = Path(__file__).parent / "axe/axe.min.js"
 

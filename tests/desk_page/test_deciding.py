@@ -5,10 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .desk import Desk, ask, decision, page_image, until
-from .desk import browser as browser
-from .desk import desk as desk
-from .desk import opened as opened
+from .conftest import Desk, ask, decision, page_image, until
 
 
 def test_accept_reject_note_and_export(opened: Any, desk: Desk) -> None:
@@ -36,7 +33,7 @@ def test_accept_reject_note_and_export(opened: Any, desk: Desk) -> None:
     page.wait_for_selector("html[data-ready]")
     page.locator("#list .name", has_text="3r.png").click()
     assert note.input_value() == "Is it a “ra”? <b>look</b>"
-    assert page.get_by_role("button", name="Reject").get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="Reject", exact=True).get_attribute("aria-pressed") == "true"
 
 
 def test_by_keyboard_alone(opened: Any, desk: Desk) -> None:
@@ -94,6 +91,8 @@ def test_pages_are_added(opened: Any, tmp_path: Path) -> None:
     }"""
     page.evaluate(dropped)
     until(lambda: "6r.png" in page.locator("#alerts").inner_text() + page.locator("#list").inner_text(), "a word")
+    assert all("status of 4" in fault for fault in page.faults)  # which the browser tells of in its console
+    page.faults.clear()
 
 
 def test_a_thousand_pages(opened: Any, desk: Desk) -> None:

@@ -19,7 +19,7 @@ import manuscript_restore
 from manuscript_restore import cli
 from manuscript_restore.inference import Restorer
 
-from .processes import start
+from ..processes import start
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("starlette")
@@ -31,7 +31,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 STATIC = Path(manuscript_restore.__file__).parent / "desk/static"
 
 PAPER, STAIN, INK = (220, 210, 190), (150, 150, 240), (20, 20, 20)
-WIDTH, HEIGHT = 900, 1200
+WIDTH, HEIGHT = 600, 800
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 SECONDS = 60
 
@@ -70,7 +70,7 @@ def page_image() -> Image.Image:
     """Paper with a line of ink across, and a blue stain on all but the margins."""
     pixels = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
     pixels[100:-100, 100:-100] = STAIN
-    pixels[580:620, 100:-100] = INK
+    pixels[HEIGHT // 2 - 20 : HEIGHT // 2 + 20, 100:-100] = INK
     return Image.fromarray(pixels)
 
 
@@ -103,7 +103,7 @@ class Desk:
         return {page["name"]: page for page in ask(f"{self.url}api/pages")}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk over six pages, which ``restore`` has restored."""
     root = tmp_path_factory.mktemp("desk")
@@ -136,7 +136,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     process.join(SECONDS)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
@@ -158,6 +158,7 @@ def opened(browser: Any, desk: Desk) -> Iterator[Callable[..., Any]]:
         options = {"viewport": {"width": width, "height": height}, "locale": "en-GB", **options}
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
+        page.faults = faults
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: message.type == "error" and faults.append(message.text))
