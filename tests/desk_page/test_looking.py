@@ -104,7 +104,7 @@ def test_layers(opened: Any) -> None:
     shows(page, DARK)
     blue = (0, 114, 178)
     page.keyboard.press("5")
-    shows(page, tuple(0.3 * dark + 0.7 * over for dark, over in zip(DARK, blue, strict=True)))
+    shows(page, tuple(0.5 * dark + 0.5 * over for dark, over in zip(DARK, blue, strict=True)))
     opacity = page.get_by_label("Opacity of damage")
     opacity.fill("100")
     shows(page, blue)
@@ -135,10 +135,12 @@ def test_strength_is_seen_at_once_and_the_page_made_so(opened: Any, desk: Desk) 
     assert near(at(page, 0.5, 0.3), STAIN)
     page.keyboard.press("ArrowRight")
     version = desk.pages["2r.png"]["version"]
-    page.get_by_role("button", name="Restore the whole page").click()
+    page.get_by_role("button", name="Restore the whole page").press("Enter")
     until(lambda: desk.pages["2r.png"]["version"] > version, "restored again")
     assert desk.pages["2r.png"]["settings"]["strength"] == 0.05
     shows(page, tuple(channel * 0.975 for channel in STAIN))
+    assert page.evaluate("document.activeElement.id") == "restore"
+    assert not page.locator("#preview").is_checked()
 
 
 def test_like_pages_are_chosen_in_the_list(opened: Any, desk: Desk) -> None:

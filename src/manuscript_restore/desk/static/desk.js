@@ -13,14 +13,18 @@ import { choose, languageName, percent, speak, t, translate } from "./strings.js
 import { Picture } from "./viewer.js";
 
 const at = (id) => document.getElementById(id);
+/** Buttons that can do nothing now keep the focus: they are not `disabled`. */
+const isOff = (id) => at(id).ariaDisabled === "true";
 const say = (text) => (at("status").textContent = text);
 
 /** Show a fault until the user has read it. */
 function complain(error) {
-  const alert = Object.assign(document.createElement("p"), { textContent: error.message });
+  const shown = [...at("alerts").children].some((alert) => alert.firstChild.textContent === error.message);
+  if (shown) return;
+  const alert = document.createElement("p");
   const close = Object.assign(document.createElement("button"), { textContent: "×", ariaLabel: t("close") });
   close.addEventListener("click", () => alert.remove());
-  alert.append(close);
+  alert.append(Object.assign(document.createElement("span"), { textContent: error.message }), close);
   at("alerts").append(alert);
 }
 
@@ -121,8 +125,8 @@ function count() {
   at("making").hidden = !busy.length;
   at("making").max = made.length + busy.length;
   at("making").value = made.length + busy.reduce((sum, { share }) => sum + (share ?? 0), 0);
-  at("restore-new").disabled = !all.some(({ state }) => state === "new");
-  at("export-open").disabled = !all.some(({ decision }) => decision === "accepted");
+  at("restore-new").ariaDisabled = !all.some(({ state }) => state === "new");
+  at("export-open").ariaDisabled = !all.some(({ decision }) => decision === "accepted");
   empty();
 }
 
@@ -143,8 +147,9 @@ async function addFiles(files) {
 }
 
 async function restoreNew() {
+  if (isOff("restore-new")) return;
   try {
-    const { waiting } = await post("/api/restore", { pages: "new", ...settings.values });
+    const { waiting } = await post("/api/restore", { pages: "new", ...settings.wish });
     say(t("restore.waiting", { n: waiting }));
   } catch (error) {
     complain(error);
@@ -152,6 +157,7 @@ async function restoreNew() {
 }
 
 function askExport() {
+  if (isOff("export-open")) return;
   const accepted = pages.all.filter(({ decision }) => decision === "accepted").length;
   at("export-what").textContent = t("export.what", { n: accepted });
   at("exported").textContent = "";
@@ -159,7 +165,8 @@ function askExport() {
 }
 
 async function doExport() {
-  at("export-go").disabled = true;
+  if (isOff("export-go")) return;
+  at("export-go").ariaDisabled = true;
   at("exported").textContent = t("export.busy");
   try {
     const { folder, pages: n } = await post("/api/export", { format: at("format").value || null });
@@ -167,7 +174,7 @@ async function doExport() {
   } catch (error) {
     at("exported").textContent = error.message;
   }
-  at("export-go").disabled = false;
+  at("export-go").ariaDisabled = false;
 }
 
 /* Looking */
@@ -249,11 +256,12 @@ at("language").addEventListener("change", ({ target }) => {
 at("go-on").checked = localStorage.getItem("go-on") !== "off";
 at("go-on").addEventListener("change", ({ target }) => localStorage.setItem("go-on", target.checked ? "on" : "off"));
 acceptDrops(addFiles);
+addEventListener("hashchange", () => open(location.hash.slice(1)));
 
 list.addEventListener("open", ({ detail }) => open(detail));
 list.addEventListener("like", ({ detail }) => toggleLike(detail));
 list.addEventListener("shown", empty);
-settings.addEventListener("change", () => (list.likes = settings.values.like));
+settings.addEventListener("change", () => (list.likes = settings.likes));
 settings.addEventListener("seen", () => current && caption(pages.get(current)));
 picture.addEventListener("zoom", () => (at("zoom").value = percent(picture.zoom)));
 review.addEventListener("decided", ({ detail: page }) => {

@@ -4,7 +4,7 @@ import { t } from "./strings.js";
 
 /** In the order of the panel. */
 const SHOWN = ["change", "damage", "confidence", "ink"];
-const FIRST_OPACITY = 70;
+const FIRST_OPACITY = 50;
 
 export class Layers {
   #picture; #rows = new Map();

@@ -47,7 +47,7 @@ export class Review extends EventTarget {
     this.#at("reason").hidden = !page.reason;
     for (const [id, decision] of [["accept", "accepted"], ["reject", "rejected"]]) {
       this.#at(id).ariaPressed = page.decision === decision;
-      this.#at(id).disabled = !isMade(page);
+      this.#at(id).ariaDisabled = !isMade(page); // it keeps the focus
     }
     this.#at("scores").replaceChildren(...Object.entries(SCORES).flatMap(([name, write]) => {
       const value = page.scores?.[name];

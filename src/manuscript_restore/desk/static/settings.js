@@ -38,8 +38,13 @@ export class Settings extends EventTarget {
     this.#most = pixels;
   }
 
-  get values() {
-    return { ...this.#values };
+  /** How pages are to be restored. */
+  get wish() {
+    return { ...this.#values, confidence: this.#at("with-confidence").checked };
+  }
+
+  get likes() {
+    return this.#values.like;
   }
 
   /** Begin with the settings that a page was restored with, or go on with those of the page before. */
@@ -60,8 +65,9 @@ export class Settings extends EventTarget {
     this.#at("strength").value = Math.round(strength * 100);
     this.#at("strength-now").value = percent(strength);
     this.#at("keep-colour").checked = keepColour;
+    if (!isBusy(page) && document.activeElement === this.#at("cancel")) this.#at("restore").focus(); // the button goes
     this.#at("cancel").hidden = !isBusy(page);
-    this.#at("restore").disabled = isBusy(page);
+    this.#at("restore").ariaDisabled = isBusy(page);
     this.#at("reset").hidden = same(this.#values, page.settings ?? DEFAULTS);
     this.#at("like-hint").hidden = like.length > 0;
     this.#at("likes").replaceChildren(...like.map((id) => this.#chip(id)));
@@ -80,7 +86,7 @@ export class Settings extends EventTarget {
 
   async restore() {
     if (!this.#page || isBusy(this.#page)) return;
-    await this.#tell(post(`/api/pages/${this.#page.id}/restore`, this.#values));
+    await this.#tell(post(`/api/pages/${this.#page.id}/restore`, this.wish));
   }
 
   async #tell(answer) {
