@@ -26,7 +26,8 @@ from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.restorer import Restorer, Settings
 
 LOOKS = 64
-LANGUAGES = ["de", "en", "fr", "hi"]
+LANGUAGES = sorted(file.stem for file in (Path(__file__).parent / "static/strings").glob("*.json"))
+"""A language is a file."""
 PREVIEW_PIXELS = 1_048_576
 """Largest part that is restored while it is looked at."""
 

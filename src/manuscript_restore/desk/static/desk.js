@@ -130,6 +130,16 @@ function count() {
   empty();
 }
 
+let counting = 0;
+
+/** Count once for all that comes until the next frame. */
+function countSoon() {
+  counting ||= requestAnimationFrame(() => {
+    counting = 0;
+    count();
+  });
+}
+
 function empty() {
   const shown = list.visible.length;
   at("none").hidden = shown > 0;
@@ -272,7 +282,7 @@ review.addEventListener("decided", ({ detail: page }) => {
 const states = new Map();
 pages.addEventListener("page", ({ detail: page }) => {
   changed(page);
-  count();
+  countSoon();
   const before = states.get(page.id);
   states.set(page.id, page.state);
   if (before && before !== page.state && !isBusy(page)) say(`${page.name}: ${t(`state.${page.state}`)}`);

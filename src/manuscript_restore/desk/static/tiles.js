@@ -4,13 +4,14 @@ const { TileSource } = globalThis.OpenSeadragon;
 
 /** The colour of a map at each grey level: [red, green, blue, alpha of level 0…255].
  *
+ * Change has ten levels a unit of CIEDE2000, and its full colour at 10 units, as most of it is below.
  * Orange, blue, purple-red and black (after Okabe and Ito) are told apart in each kind of colour blindness.
  */
 const PAINTS = {
-  change: [213, 94, 0, (level) => level],
+  change: [213, 94, 0, (level) => 2.55 * level],
   damage: [0, 114, 178, (level) => level],
   confidence: [0, 0, 0, (level) => 255 - level],
-  ink: [190, 0, 130, (level) => (level < 128 ? 255 : 0)],
+  ink: [190, 0, 130, (level) => 255 - level],
 };
 
 /** The maps, lowest first. */
