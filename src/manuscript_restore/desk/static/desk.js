@@ -142,8 +142,7 @@ function countSoon() {
 
 function empty() {
   const shown = list.visible.length;
-  at("none").hidden = shown > 0;
-  at("none").textContent = pages.all.length ? t("none.filtered") : t("none");
+  at("none").hidden = shown > 0 || !pages.all.length;
   if (!current) at("no-picture").textContent = pages.all.length ? "" : t("none");
 }
 
