@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from manuscript_restore.desk.views import Views
 from manuscript_restore.desk.wish import Wish
 from manuscript_restore.desk.work import Worker
 from manuscript_restore.errors import UserError
+from manuscript_restore.files import sha256
 from manuscript_restore.inference.job import Outcome, Output
 from manuscript_restore.inference.look import Look
 from manuscript_restore.inference.restorer import Restorer, Settings
@@ -58,6 +60,7 @@ class Desk:
         self.pages = {page.id: page for page in find_pages(folder, out, self.output)}
         for page in self.pages.values():
             self.reviews.recall(page)
+            page.like = self._like_of(page)
         self._looks: Kept[Look] = Kept(LOOKS)
         self._is_over = threading.Event()
         self.views = Views(out, self._is_over)
@@ -133,20 +136,29 @@ class Desk:
                 "decision": page.decision,
                 "note": page.note,
                 "layers": list(page.layers),
-                "settings": None if settings is None else self._settings(settings),
+                "settings": None
+                if settings is None
+                else {
+                    "strength": settings.get("strength", 1),
+                    "keep_colour": bool(settings.get("keep_colour")),
+                    "like": page.like,
+                },
                 "scores": {name: value for name, value in scores.items() if isinstance(value, int | float)}
                 or None,
                 "version": page.version,
             }
 
-    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        names = {each.get("file") for each in (settings.get("like") or {}).get("pages", [])}
-        pages = list(self.pages.values()) if names else []
-        return {
-            "strength": settings.get("strength", 1),
-            "keep_colour": bool(settings.get("keep_colour")),
-            "like": [page.id for page in pages if page.task.source.name in names],
-        }
+    def _like_of(self, page: DeskPage) -> list[str]:
+        """Ids of the pages that a page was given the look of; its record has their names and hashes."""
+        look = page.record.get("settings", {}).get("like") or {}
+        hash_of = {each["file"]: each["sha256"] for each in look.get("pages", [])}
+        named = [each for each in list(self.pages.values()) if each.task.source.name in hash_of] if hash_of else []
+        counts = Counter(each.task.source.name for each in named)
+        return [
+            each.id
+            for each in named
+            if counts[name := each.task.source.name] == 1 or sha256(each.task.source) == hash_of[name]
+        ]
 
     def tell(self, page: DeskPage) -> None:
         """Tell all browsers of a page."""
@@ -278,6 +290,7 @@ class Desk:
                 page.state, page.reason = "failed", outcome.reason.removeprefix(f"{page.task.source}: ")
                 self.events.tell(f"{page.name}: {page.reason}")
             elif outcome:
+                page.like = self._like_of(page)
                 was_written = page.decision is not None or page.note != ""
                 page.decision = None  # it was about another picture
                 if was_written:

@@ -43,6 +43,7 @@ class DeskPage:
     version: int = 0
     layers: dict[str, Path] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    like: list[str] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -97,12 +98,15 @@ class DeskPage:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A sidecar; empty if there is none that can be read."""
+    """A sidecar; empty if there is none, or what is there is something else."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        settings, pages = content["settings"], content["pages"]
+        like = (settings["like"] or {}).get("pages", [])
+        is_record = isinstance(content["output"]["sha256"], str) and all(isinstance(page, dict) for page in pages)
+        return content if is_record and all(each["file"] and each["sha256"] for each in like) else {}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def check_inside(path: Path, folder: Path) -> None:

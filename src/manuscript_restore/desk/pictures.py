@@ -86,6 +86,7 @@ class Picture:
         height: Pixels.
         held: (h, w, 3 or 1) at ``2**first`` pixels a pixel, and at each half of that down to one tile.
         first: How often the first of them was halved.
+        turn: How it was turned, 1–8 as in EXIF.
         crop: Reads what they do not have.
     """
 
@@ -93,6 +94,7 @@ class Picture:
     height: int
     held: list[Bytes]
     first: int
+    turn: int = 1
     crop: Crop | None = None
 
     def part(self, halvings: int, left: int, top: int, right: int, bottom: int) -> Bytes:
@@ -136,7 +138,10 @@ def tile_of(picture: Picture, width: int, height: int, level: int, x: int, y: in
     factor = max(1, -(-max(width, height) // max(picture.width, picture.height)))  # of its block means
     own = min(max(0, int(math.log2(scale / factor))) if scale > factor else 0, len(picture.held) - 1)
     each = scale / factor / 2**own
-    box = left * each, top * each, right * each, bottom * each
+    # The last blocks are cut off, which are the first ones where the page is stored the other way round.
+    x0 = (picture.width * factor - width) / scale if picture.turn in (2, 3, 6, 7) else 0
+    y0 = (picture.height * factor - height) / scale if picture.turn in (3, 4, 7, 8) else 0
+    box = (left + x0) * each, (top + y0) * each, (right + x0) * each, (bottom + y0) * each
     across, down = -(-picture.width // 2**own), -(-picture.height // 2**own)
     first = int(box[0]), int(box[1])
     last = min(math.ceil(box[2]), across), min(math.ceil(box[3]), down)
@@ -206,7 +211,7 @@ class Pictures:
             held.append(array(halvings))
             _halve(held[-2], held[-1])
         crop = self._crop(path, page, turn) if first else None
-        return Picture(width, height, held, first, crop), sum(each.nbytes for each in held)
+        return Picture(width, height, held, first, turn, crop), sum(each.nbytes for each in held)
 
     def _array(self, shape: tuple[int, int, int], is_large: bool) -> Bytes:
         if not is_large:

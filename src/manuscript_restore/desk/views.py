@@ -33,15 +33,14 @@ class Views:
             UserError: It cannot be looked at, and nobody is told a size.
         """
         if page.width is None or page.height is None:
-            path, _ = page.layer("original")
             try:
-                with first_page(path) as first:
+                with first_page(page.layer("original")[0]) as first:
                     turned = first.orientation >= 5
                     page.orientation = first.orientation
                     size = (first.height, first.width) if turned else (first.width, first.height)
             except UserError as error:
                 if page.state == "new":
-                    page.state, page.reason = "failed", str(error).removeprefix(f"{path}: ")
+                    page.state, page.reason = "failed", str(error).removeprefix(f"{page.task.source}: ")
                 raise
             page.width, page.height = size
         return page.width, page.height

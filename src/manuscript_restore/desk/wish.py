@@ -68,7 +68,9 @@ class StoppableBackend:
     def __call__(self, tiles: Floats, looked: Floats | None = None) -> Floats:
         """As the backend's."""
         self._check()
-        return self._backend(tiles) if looked is None else self._backend(tiles, looked)
+        restored = self._backend(tiles) if looked is None else self._backend(tiles, looked)
+        self._check()  # it may have been the last one
+        return restored
 
     def _check(self) -> None:
         if self._is_over.is_set():
