@@ -267,7 +267,10 @@ at("go-on").addEventListener("change", ({ target }) => localStorage.setItem("go-
 acceptDrops(addFiles);
 addEventListener("hashchange", () => open(location.hash.slice(1)));
 
-list.addEventListener("open", ({ detail }) => open(detail));
+list.addEventListener("open", ({ detail }) => {
+  open(detail);
+  at("picture").scrollIntoView({ block: "nearest" }); // on a small screen it is elsewhere
+});
 list.addEventListener("like", ({ detail }) => toggleLike(detail));
 list.addEventListener("shown", empty);
 settings.addEventListener("change", () => (list.likes = settings.likes));

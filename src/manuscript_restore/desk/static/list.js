@@ -48,8 +48,11 @@ export class List extends EventTarget {
     for (const [other, row] of this.#rows) row.querySelector(".page").ariaCurrent = other === id ? "page" : null;
     this.#show();
     const row = this.#rows.get(id);
-    if (row) this.#takeTab(row);
-    row?.scrollIntoView({ block: "nearest" });
+    if (!row) return;
+    this.#takeTab(row);
+    const { offsetTop: top, offsetHeight: height } = row; // not scrollIntoView, which would move the window, too
+    const { scrollTop, clientHeight } = this.#element;
+    this.#element.scrollTop = Math.max(Math.min(scrollTop, top), top + height - clientHeight);
   }
 
   /** The ids that are shown, in order. */
