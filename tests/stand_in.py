@@ -28,7 +28,7 @@ class Darker:
         return tiles * 0.9
 
 
-def load(*_: Any, settings: Any, seconds: float = 0, **__: Any) -> Restorer:
+def load(*_: Any, settings: Any = None, seconds: float = 0, **__: Any) -> Restorer:
     """What takes the place of ``Restorer.from_checkpoint``."""
     return Restorer(Darker(seconds), settings=settings)
 

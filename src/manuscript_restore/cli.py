@@ -10,6 +10,7 @@ import typer
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.restore import restore
+from manuscript_restore.view import view
 from manuscript_restore.watch import watch
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def generate(context: typer.Context) -> None:
 
 app.command()(restore)
 app.command()(watch)
+app.command()(view)
 
 
 @app.command()

@@ -7,8 +7,10 @@ from manuscript_restore.images.pixels import (
     decode,
     find_images,
     read,
+    shown,
     to_picture,
     to_rgb,
+    upright,
     walk,
     write,
 )
@@ -20,8 +22,10 @@ __all__ = [
     "decode",
     "find_images",
     "read",
+    "shown",
     "to_picture",
     "to_rgb",
+    "upright",
     "walk",
     "write",
 ]

@@ -15,7 +15,7 @@ from natsort import natsorted, ns
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from manuscript_restore.archive import MAX_PIXELS, Page, colours, kinds, open_document
+from manuscript_restore.archive import MAX_PIXELS, PageDescription, colours, kinds, open_document
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
@@ -49,20 +49,20 @@ def _first_page(path: str | Path, content: bytes | None = None) -> NDArray[np.ui
         page = document.pages[0]
         stored = np.empty((page.height, page.width, 3), np.uint8)
         for top in range(0, page.height, _BLOCK):
-            stored[top : top + _BLOCK] = _rgb(page, page.rows(top, min(top + _BLOCK, page.height)))
-        return _upright(stored, page.orientation)
+            stored[top : top + _BLOCK] = shown(page, page.rows(top, min(top + _BLOCK, page.height)))
+        return upright(stored, page.orientation)
 
 
-def _rgb(page: Page, samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Rows of a page as uint8 (rows, W, 3 or 1)."""
+def shown(page: PageDescription, samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Rows of a page as they are looked at: uint8 (rows, W, 3 or 1), transparency laid over white."""
     if page.channels in (2, 4):
         blend = {0: colours.without_alpha, 1: colours.premultiplied_over_white}
         samples = blend.get(page.layout.alpha, colours.over_white)(samples)
     return colours.to_uint8(samples)
 
 
-def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn (H, W, 3) as its EXIF orientation, 1–8, says."""
+def upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn uint8 (H, W, C) as its EXIF orientation, 1–8, says."""
     if orientation in (5, 6, 7, 8):
         stored = stored.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

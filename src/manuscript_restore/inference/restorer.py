@@ -229,7 +229,9 @@ class Restorer:
         _, height, width = floats.shape
         return self.bands(lambda top, bottom: floats[:, top:bottom], height=height, width=width)
 
-    def bands(self, read: ReadRows, *, height: int, width: int, orientation: int = 1) -> Iterator[Band]:
+    def bands(
+        self, read: ReadRows, *, height: int, width: int, orientation: int = 1, survey: Survey | None = None
+    ) -> Iterator[Band]:
         """Restore a page from top to bottom, holding only a row of tiles.
 
         Args:
@@ -239,8 +241,9 @@ class Restorer:
             width: Of the page as stored, pixels.
             orientation: How EXIF says that the stored page is to be turned for looking at it, 1–8: the network
                 sees it upright, the result is as stored.
+            survey: Of the page that these rows are a part of; None: they are a page, and are looked at first.
         """
-        survey = self._survey(read, height, width, orientation)
+        survey = survey or self.survey(read, height=height, width=width, orientation=orientation)
         change = turned(lambda tiles: self._change_tiles(tiles, survey), orientation)
         ahead, pool = self.backend.concurrency, self._pool
         changes = restore_rows(
@@ -264,7 +267,8 @@ class Restorer:
     def _measures_spread(self) -> bool:
         return self.settings.flips or self.settings.confidence
 
-    def _survey(self, read: ReadRows, height: int, width: int, orientation: int) -> Survey:
+    def survey(self, read: ReadRows, *, height: int, width: int, orientation: int = 1) -> Survey:
+        """A first look at a page, which does not depend on strength and colour; arguments as `bands`."""
         settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
         one_tile = max(height, width) <= tile
         if not settings.like and (one_tile or not (settings.page_tone or has_maps)):
