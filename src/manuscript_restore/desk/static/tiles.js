@@ -5,7 +5,8 @@ const { TileSource } = globalThis.OpenSeadragon;
 /** The colour of a map at each grey level: [red, green, blue, alpha of level 0…255].
  *
  * Change has ten levels a unit of CIEDE2000, and its full colour at 10 units, as most of it is below.
- * Orange, blue, purple-red and black (after Okabe and Ito) are told apart in each kind of colour blindness.
+ * Orange, blue, purple-red and black (after Okabe and Ito): as people without one kind of cones see them (Machado et
+ * al. 2009), orange and blue are 50 units of CIEDE2000 apart and more, all others 12 and more.
  */
 const PAINTS = {
   change: [213, 94, 0, (level) => 2.55 * level],
