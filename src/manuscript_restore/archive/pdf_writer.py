@@ -1,0 +1,161 @@
+"""A PDF with restored pictures in the places of the others; everything else of the file is as it was."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manuscript_restore.archive import colours, jp2, jpeg, rows
+from manuscript_restore.archive.page import Notes, PageDescription, Pixels
+from manuscript_restore.archive.pdf import PdfPage, limit_of
+from manuscript_restore.archive.pdf_colours import SRGB
+from manuscript_restore.archive.pdf_streams import packed, unpacked
+from manuscript_restore.errors import UserError
+
+if TYPE_CHECKING:
+    from pikepdf import Object, Pdf
+
+_FILTERS = {"JPEG": "/DCTDecode", "JPEG2000": "/JPXDecode", "Flate": "/FlateDecode"}
+_REPLACED = ("/Length", "/Filter", "/DecodeParms", "/Decode", "/BitsPerComponent")
+
+
+class Spool:
+    """A PDF of nothing but streams, written as they come: what is to be put into another one waits on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offsets: list[int] = []
+        self._file: BinaryIO = path.open("wb")
+        self._file.write(b"%PDF-1.7\n")
+
+    def add(self, data: bytes) -> int:
+        """Add a stream; returns its number."""
+        self._object(b"<</Length %d>>\nstream\n%b\nendstream" % (len(data), data))
+        return len(self._offsets)
+
+    def _object(self, content: bytes) -> None:
+        self._offsets.append(self._file.tell())
+        self._file.write(b"%d 0 obj\n%b\nendobj\n" % (len(self._offsets), content))
+
+    def finish(self) -> None:
+        """Write what makes a PDF of it."""
+        root = len(self._offsets) + 1
+        self._object(b"<</Type/Catalog/Pages %d 0 R>>" % (root + 1))
+        self._object(b"<</Type/Pages/Kids[]/Count 0>>")
+        start, size = self._file.tell(), len(self._offsets) + 1
+        table = b"".join(b"%010d 00000 n \n" % offset for offset in self._offsets)
+        self._file.write(b"xref\n0 %d\n0000000000 65535 f \n%b" % (size, table))
+        self._file.write(b"trailer\n<</Size %d/Root %d 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (size, root, start))
+        self._file.flush()
+
+    def remove(self) -> None:
+        """Take the file away."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def write(
+    path: Path, pages: Sequence[tuple[PageDescription, Iterable[Pixels]]], notes: list[str], quality: int
+) -> None:
+    """Write a document that was read from a PDF, with other pixels.
+
+    A picture of which no pixel has changed stays as it is, byte for byte; so does one that cannot be read.
+
+    Args:
+        path: The file; beside it, restored pictures wait until the last one is there.
+        pages: All pictures of one open document with their rows.
+        notes: Takes what could not be kept.
+        quality: Of JPEG.
+    """
+    import pikepdf
+
+    spool = Spool(path.with_name(f"{path.name}.spool"))
+    try:
+        restored = []
+        for page, blocks in pages:
+            assert isinstance(page, PdfPage)
+            try:
+                pixels = _changed(page, blocks)
+            except UserError as error:
+                notes.append(f"left as it is: {error}")
+                continue
+            if pixels is not None:
+                restored.append((page, spool.add(_coded(page, pixels, quality)), pixels.dtype.itemsize * 8))
+                del pixels  # before the next page is read
+        spool.finish()
+        pdf = _pdf_of(pages)
+        with pikepdf.open(spool.path, access_mode=pikepdf.AccessMode.stream) as streams:
+            profile = None
+            for page, number, bits in restored:
+                if page.space == SRGB and profile is None:
+                    profile = pdf.make_indirect(pikepdf.Array([pikepdf.Name.ICCBased, _srgb(pdf)]))
+                stream = pdf.copy_foreign(streams.get_object(number, 0))
+                _describe(stream, page, bits, profile if page.space == SRGB else page.space)
+                for holder, name in page.holders:
+                    holder[name] = stream
+            pdf.save(
+                path,
+                encryption=pdf.is_encrypted,
+                linearize=pdf.is_linearized,
+                fix_metadata_version=False,
+                deterministic_id=not pdf.is_encrypted,  # the same pages give the same file
+                compress_streams=False,  # what is not compressed was not
+            )
+    finally:
+        spool.remove()
+
+
+def _pdf_of(pages: Sequence[tuple[PageDescription, Any]]) -> "Pdf":
+    page = pages[0][0]
+    assert isinstance(page, PdfPage)
+    return page.pdf
+
+
+def _changed(page: PdfPage, blocks: Iterable[Pixels]) -> Pixels | None:
+    """A picture's restored pixels; None if they are all as they were."""
+    same, top = [], 0
+
+    def compared() -> Iterator[Pixels]:
+        nonlocal top
+        for block in blocks:
+            same.append(np.array_equal(block, page.rows(top, top + len(block))))
+            top += len(block)
+            yield block
+
+    pixels = rows.whole(page, compared())
+    page.release()
+    return None if all(same) else pixels
+
+
+def _coded(page: PdfPage, pixels: NDArray[Any], quality: int) -> bytes:
+    """Pixels packed as the picture was, with the metadata that were in it."""
+    if page.kind == "Flate":
+        return packed(pixels)
+    data, notes = unpacked(page.image, limit_of(page.image)), Notes(page.name)
+    if page.kind == "JPEG":
+        description = jpeg.read(data, notes, inks=colours.keep)
+        return jpeg.write(description, pixels, [], quality)
+    return jp2.write(jp2.read(data, notes), pixels, [])
+
+
+def _describe(stream: "Object", page: PdfPage, bits: int, space: Any) -> None:
+    """Say of a new stream what the picture that it replaces said of itself."""
+    import pikepdf
+
+    for key, value in page.image.stream_dict.items():
+        if key not in _REPLACED:
+            stream[key] = value
+    stream.Filter = pikepdf.Name(_FILTERS[page.kind])
+    stream.BitsPerComponent = bits
+    if space is not None:
+        stream.ColorSpace = space
+    if page.kind == "Flate":
+        parameters = {"/Colors": page.channels, "/BitsPerComponent": bits, "/Columns": page.width}
+        parameters["/Predictor"] = 15  # each row says its own
+        stream.DecodeParms = pikepdf.Dictionary(parameters)
+
+
+def _srgb(pdf: "Pdf") -> "Object":
+    return pdf.make_stream(colours.srgb_profile(), N=3)
