@@ -66,7 +66,6 @@ def read_pages(
     found: dict[tuple[int, int], list[tuple[int, int, Placed]]] = defaultdict(list)
     left: dict[str, set[int]] = defaultdict(set)
     in_pieces = set()
-    number = 0
     for number, page in enumerate(pdf.pages, 1):
         try:
             drawn = placed_on(page)
@@ -89,11 +88,9 @@ def read_pages(
     for picture, places in found.items():
         numbers = {number for number, _, _ in places}
         try:
-            if picture in in_pieces:
-                raise UnknownError("in pieces or layers")
-            pages.append(_page(pdf, places, notes))
-        except UnknownError as error:
-            left[str(error)] |= numbers
+            pages.append(_page(pdf, places, notes, alone=picture not in in_pieces))
+        except (UnknownError, UserError) as error:
+            left[str(error).removeprefix(f"{notes.name}: page {places[0][0]}: ")] |= numbers
         except Exception as error:  # whatever a library says of broken bytes
             left[_damaged(error)] |= numbers
     if left:
@@ -150,13 +147,15 @@ def _is_alone(placed: Placed, drawn: Iterable[Placed]) -> bool:
     return touching <= MAX_COVERED * (right - left) * (top - bottom)
 
 
-def _page(pdf: "Pdf", places: Sequence[tuple[int, int, Placed]], notes: Notes) -> PdfPage:
+def _page(pdf: "Pdf", places: Sequence[tuple[int, int, Placed]], notes: Notes, *, alone: bool) -> PdfPage:
     """A picture of a kind that can be restored."""
     number, rotation, placed = places[0]
     image: Any = placed.image
     filters = filters_of(image)
     kind = PICTURES.get(filters[-1][0], "Flate") if filters else "Flate"
     _check(image, kind)
+    if not alone:
+        raise UnknownError("in pieces or layers")
     width, height = int(image.Width), int(image.Height)
     name = Notes(f"{notes.name}: page {number}", lossy=notes.lossy)
     bits = 8 if kind == "JPEG" else int(image.get("/BitsPerComponent", 8))
