@@ -32,7 +32,7 @@ MIN_SIDE = 100
 """Pixels; what is smaller is an ornament, not a page."""
 MAX_COVERED = 0.02
 """Of a picture's area, what other pictures may cover or touch: a stamp, a logo."""
-MAX_STRUCTURE = 256 * 2**20
+MAX_STRUCTURE = 64 * 2**20
 """Bytes that a part of the file's structure may unpack to."""
 _TOUCHING = 1.0  # points between two pictures
 _BITS = (1, 2, 4, 8, 16)
@@ -114,11 +114,16 @@ def _opened(source: Path | io.BytesIO, stack: contextlib.ExitStack, name: str) -
     )
     try:
         # Read where it is asked for; mapped into memory, a large file would look like memory that is taken.
-        pdf = stack.enter_context(pikepdf.open(source, access_mode=pikepdf.AccessMode.stream))
-        len(pdf.pages)
+        pdf = stack.enter_context(
+            pikepdf.open(source, access_mode=pikepdf.AccessMode.stream, inherit_page_attributes=False)
+        )
     except pikepdf.PasswordError as error:
         reason = "is encrypted with a password; write it without: qpdf --decrypt --password=… in.pdf out.pdf"
         raise UserError(f"{name}: {reason}") from error
+    # Of this way of packing, qpdf has no limit; nobody else packs objects so.
+    for number in {entry.obj_stream_number or 0 for entry in pdf.get_xref_table().values() if entry.type == 2}:
+        if any(packing == "/LZWDecode" for packing, _ in filters_of(pdf.get_object(number, 0))):
+            raise ValueError("objects packed by LZW")
     return pdf
 
 
