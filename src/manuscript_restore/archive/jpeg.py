@@ -86,6 +86,11 @@ def num_components(data: bytes) -> int:
     return frames[0][5]
 
 
+def is_adobe(data: bytes) -> bool:
+    """Whether a file says that it follows Adobe: then its four inks are inverted."""
+    return any(marker == _APP14 and content.startswith(b"Adobe") for marker, content in segments_of(data)[0])
+
+
 def read(data: bytes, notes: Notes, *, inks: colours.Conversion | None = None) -> WholePage:
     """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for.
 
