@@ -326,6 +326,20 @@ def test_a_pdf_stays_one_whatever_format_is_asked_for(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"1.jpg", "book.pdf"}
 
 
+def test_a_file_of_another_kind_is_not_written(tmp_path: Path) -> None:
+    full_book(tmp_path / "book.pdf").rename(tmp_path / "page.tif")
+    result = restore(tmp_path / "page.tif", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "page.tif: is PDF, but page.tif would be TIFF; give it a suffix" in " ".join(result.stderr.split())
+
+
+def test_what_is_converted_is_said_once_with_its_pages(tmp_path: Path) -> None:
+    book = saved(tmp_path / "book.pdf", *[PICTURES["inks"]] * 3)
+    restore(book, "-o", tmp_path / "out", "--sidecar")
+    record = json.loads((tmp_path / "out/book.pdf.json").read_text())
+    assert record["output"]["notes"] == ["CMYK converted to sRGB without a profile, as none is embedded (1–3)"]
+
+
 def test_without_the_extra_it_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "scans").mkdir()
     full_book(tmp_path / "scans/book.pdf")

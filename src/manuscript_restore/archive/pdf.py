@@ -45,16 +45,16 @@ class PdfPage(WholePage):
     Attributes:
         pdf: The file that it is in.
         image: Its object there.
-        holders: Dictionaries in which it has a name.
         kind: ``JPEG``, ``JPEG2000`` or ``Flate``: how it is written.
         space: Its colour space once it is restored; see `pdf_colours.Colours`.
+        notes: What is converted in it.
     """
 
     pdf: "Pdf" = field(kw_only=True, repr=False)
     image: "Object" = field(kw_only=True, repr=False)
-    holders: Sequence[tuple[Any, str]] = field(kw_only=True, repr=False)
     kind: str = field(kw_only=True)
     space: Any = field(kw_only=True, repr=False)
+    notes: Sequence[str] = field(kw_only=True)
 
 
 def read_pages(
@@ -85,18 +85,23 @@ def read_pages(
             if not _is_alone(placed, drawn):
                 in_pieces.add(placed.image.objgen)
     pages: list[Page] = []
+    converted: dict[str, set[int]] = defaultdict(set)
     for picture, places in found.items():
         numbers = {number for number, _, _ in places}
         try:
-            pages.append(_page(pdf, places, notes, alone=picture not in in_pieces))
+            read = _page(pdf, places, notes, alone=picture not in in_pieces)
+            pages.append(read)
+            for note in read.notes:
+                converted[note] |= numbers
         except (UnknownError, UserError) as error:
             left[str(error).removeprefix(f"{notes.name}: page {places[0][0]}: ")] |= numbers
         except Exception as error:  # whatever a library says of broken bytes
             left[_damaged(error)] |= numbers
-    if left:
-        notes.append(_said(left))
+    notes.extend(f"{note} ({_ranges(sorted(numbers))})" for note, numbers in converted.items())
+    said = _said(left)
+    notes.extend([said] if said else [])
     if not pages:
-        raise UserError(f"{notes.name}: holds no picture that can be restored; {_said(left) or 'it has no pages'}")
+        raise UserError(f"{notes.name}: holds no picture that can be restored; {said or 'it has no pages'}")
     return pages
 
 
@@ -176,7 +181,6 @@ def _page(pdf: "Pdf", places: Sequence[tuple[int, int, Placed]], notes: Notes, *
         if kind == "JPEG" and (meaning.is_palette or _transform(filters) is not None):
             raise UnknownError("JPEG of a rare kind")
         read = _jpeg_reader(image, meaning, name) if kind == "JPEG" else _samples_reader(image, meaning, bits)
-    notes.extend(f"page {number}: {note}" for note in name)
     return PdfPage(
         height=height,
         width=width,
@@ -187,9 +191,9 @@ def _page(pdf: "Pdf", places: Sequence[tuple[int, int, Placed]], notes: Notes, *
         lossless=kind != "JPEG",
         decode=read,
         name=name.name,
+        notes=list(name),
         pdf=pdf,
         image=image,
-        holders=[(placed.holder, placed.name) for _, _, placed in places],
         kind=kind,
         space=meaning.space,
         number=number,

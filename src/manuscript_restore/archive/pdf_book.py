@@ -1,6 +1,6 @@
 """A PDF of page images, nothing of them lost: JPEG and JPEG 2000 byte for byte, other pixels packed anew."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from manuscript_restore.archive import bilevel, jp2, jpeg, kinds
 from manuscript_restore.archive.document import Document, open_document
-from manuscript_restore.archive.metadata import Metadata
-from manuscript_restore.archive.page import Page, PageDescription
+from manuscript_restore.archive.page import Page
 from manuscript_restore.archive.pdf_spool import Spool
 from manuscript_restore.archive.pdf_streams import packed
 from manuscript_restore.errors import UserError
@@ -71,31 +70,18 @@ def write_book(path: str | Path, files: Sequence[Path], *, title: str, dpi: floa
         import pikepdf
     except ModuleNotFoundError as error:
         raise UserError(f"{path}: {kinds.PDF.reason}") from error
-    with whole_file(path) as unfinished, pikepdf.new() as book:
-        spool = Spool(unfinished.with_name(f"{unfinished.name}.spool"))
-        try:
-            pages = []
+    with whole_file(path) as unfinished, pikepdf.new() as pdf:
+        with Spool(unfinished.with_name(f"{unfinished.name}.streams")) as spool:
+            book = _Book(pdf, spool, dpi)
             for file in files:
                 with open_document(file) as document:
-                    for number, page in enumerate(document.pages):
-                        picture = _picture(document, page)
-                        keys = {name: spool.add(each.data) for name, each in _streams(picture)}
-                        label = file.stem + (f".{number + 1}" if len(document.pages) > 1 else "")
-                        pages.append((_described_only(page), _without_data(picture), keys, label))
+                    for number, page in enumerate(document.pages, 1):
+                        label = file.stem + (f".{number}" if len(document.pages) > 1 else "")
+                        book.add(page, _picture(document, page), label)
                         page.release()
-            spool.finish()
-            with pikepdf.open(spool.path, access_mode=pikepdf.AccessMode.stream) as streams:
-                profiles: dict[bytes, Any] = {}
-                for place, picture, keys, _ in pages:
-                    objects = {name: book.copy_foreign(streams.get_object(key, 0)) for name, key in keys.items()}
-                    _add_page(book, place, picture, objects, profiles, dpi)
-                _label(book, [label for *_, label in pages])
-                with book.open_metadata(set_pikepdf_as_editor=False) as metadata:
-                    metadata["dc:title"] = title
-                book.save(unfinished, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
-        finally:
-            spool.remove()
-    return len(pages)
+            book.finish(title)
+            pdf.save(unfinished, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+        return len(pdf.pages)
 
 
 def _picture(document: Document, page: Page) -> _Picture:
@@ -134,81 +120,76 @@ def _is_bilevel(pixels: NDArray[Any]) -> bool:
     return bool(((pixels == 0) | (pixels == 255)).all())
 
 
-def _streams(picture: _Picture) -> Iterator[tuple[str, _Picture]]:
-    yield "picture", picture
-    if picture.alpha:
-        yield "alpha", picture.alpha
-    if picture.icc:
-        yield "icc", _Picture(picture.icc, "")
+class _Book:
+    """A PDF that grows page by page.
 
+    Args:
+        pdf: The file.
+        spool: Takes the bytes of the pictures.
+        dpi: Resolution of pages that do not say theirs.
+    """
 
-def _described_only(page: Page) -> PageDescription:
-    """What a page's place needs; the page itself may hold its file."""
-    metadata = Metadata(resolution=page.metadata.resolution)
-    return PageDescription(page.height, page.width, page.channels, page.dtype, page.orientation, metadata)
+    def __init__(self, pdf: "Pdf", spool: Spool, dpi: float) -> None:
+        self._pdf, self._spool, self._dpi = pdf, spool, dpi
+        self._labels: list[str] = []
+        self._profiles: dict[bytes, Any] = {}
 
+    def add(self, page: Page, picture: _Picture, label: str) -> None:
+        """Add a page that is called by a label."""
+        import pikepdf
 
-def _without_data(picture: _Picture) -> _Picture:
-    alpha = _without_data(picture.alpha) if picture.alpha else None
-    icc = picture.icc[:1]  # that there is one
-    return _Picture(b"", picture.filter, picture.channels, picture.bits, icc, picture.more, alpha)
+        per_metre = page.metadata.resolution.per_metre() if page.metadata.resolution else None
+        x, y = (float(value) * 0.0254 for value in per_metre) if per_metre else (self._dpi, self._dpi)
+        size = [page.width / x * 72, page.height / y * 72]
+        if page.orientation > 4:
+            size.reverse()
+        unit = -(-max(size) // _MAX_POINTS)
+        width, height = (side / unit for side in size)
+        a, b, c, d, e, f = _MATRICES[page.orientation]
+        numbers = (a * width, b * height, c * width, d * height, e * width, f * height)
+        matrix = " ".join(f"{number:.5f}".rstrip("0").rstrip(".") for number in numbers)
+        added = self._pdf.add_blank_page(page_size=(width, height)).obj
+        if unit > 1:
+            added.UserUnit = unit
+        added.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Im0=self._image(page, picture)))
+        added.Contents = self._pdf.make_stream(f"q {matrix} cm /Im0 Do Q".encode())
+        self._labels.append(label)
 
+    def _image(self, page: Page, picture: _Picture) -> "Object":
+        import pikepdf
 
-def _add_page(
-    book: "Pdf",
-    page: PageDescription,
-    picture: _Picture,
-    objects: dict[str, Any],
-    profiles: dict[bytes, Any],
-    dpi: float,
-) -> None:
-    import pikepdf
+        entries = pikepdf.Dictionary(Type=pikepdf.Name.XObject, Subtype=pikepdf.Name.Image)
+        entries.Width, entries.Height, entries.BitsPerComponent = page.width, page.height, picture.bits
+        entries.Filter = pikepdf.Name(picture.filter)
+        if picture.icc:
+            entries.ColorSpace = self._profile(picture)
+        elif picture.channels:
+            entries.ColorSpace = pikepdf.Name(_SPACES[picture.channels])
+        for key, value in picture.more.items():
+            entries[key] = pikepdf.Dictionary(value) if isinstance(value, dict) else pikepdf.Array(value)
+        if picture.alpha:
+            entries.SMask = self._image(page, picture.alpha)
+        image = self._pdf.make_stream(b"")
+        self._spool.put(image, entries, picture.data)
+        return image
 
-    image = _described(objects["picture"], page, picture)
-    if picture.icc:
-        content = objects["icc"].read_raw_bytes()
-        if content not in profiles:
-            objects["icc"].N = picture.channels
-            profiles[content] = book.make_indirect(pikepdf.Array([pikepdf.Name.ICCBased, objects["icc"]]))
-        image.ColorSpace = profiles[content]
-    if picture.alpha:
-        image.SMask = _described(objects["alpha"], page, picture.alpha)
-    per_metre = page.metadata.resolution.per_metre() if page.metadata.resolution else None
-    x, y = (float(value) * 0.0254 for value in per_metre) if per_metre else (dpi, dpi)
-    size = [page.width / x * 72, page.height / y * 72]
-    if page.orientation > 4:
-        size.reverse()
-    unit = -(-max(size) // _MAX_POINTS)
-    width, height = (side / unit for side in size)
-    a, b, c, d, e, f = _MATRICES[page.orientation]
-    numbers = (a * width, b * height, c * width, d * height, e * width, f * height)
-    added = book.add_blank_page(page_size=(width, height))
-    if unit > 1:
-        added.obj.UserUnit = unit
-    added.obj.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Im0=image))
-    matrix = " ".join(f"{number:.5f}".rstrip("0").rstrip(".") for number in numbers)
-    added.obj.Contents = book.make_stream(f"q {matrix} cm /Im0 Do Q".encode())
+    def _profile(self, picture: _Picture) -> Any:
+        import pikepdf
 
+        if picture.icc not in self._profiles:
+            stream = self._pdf.make_stream(picture.icc, N=picture.channels)
+            self._profiles[picture.icc] = self._pdf.make_indirect(pikepdf.Array([pikepdf.Name.ICCBased, stream]))
+        return self._profiles[picture.icc]
 
-def _described(stream: "Object", page: PageDescription, picture: _Picture) -> "Object":
-    import pikepdf
+    def finish(self, title: str) -> None:
+        """Give the book its title, its pages their labels, and the pictures their bytes."""
+        import pikepdf
 
-    keys: dict[str, Any] = {"/Type": pikepdf.Name.XObject, "/Subtype": pikepdf.Name.Image}
-    keys |= {"/Width": page.width, "/Height": page.height, "/BitsPerComponent": picture.bits}
-    keys["/Filter"] = pikepdf.Name(picture.filter)
-    if picture.channels:
-        keys["/ColorSpace"] = pikepdf.Name(_SPACES[picture.channels])
-    for key, value in (keys | picture.more).items():
-        stream[key] = pikepdf.Dictionary(value) if isinstance(value, dict) else value
-    return stream
-
-
-def _label(book: "Pdf", labels: Sequence[str]) -> None:
-    """Call each page as its file is called."""
-    import pikepdf
-
-    numbers = pikepdf.Array()
-    for number, label in enumerate(labels):
-        numbers.append(number)
-        numbers.append(pikepdf.Dictionary(P=pikepdf.String(label)))
-    book.Root.PageLabels = pikepdf.Dictionary(Nums=numbers)
+        numbers = pikepdf.Array()
+        for number, label in enumerate(self._labels):
+            numbers.append(number)
+            numbers.append(pikepdf.Dictionary(P=pikepdf.String(label)))
+        self._pdf.Root.PageLabels = pikepdf.Dictionary(Nums=numbers)
+        with self._pdf.open_metadata(set_pikepdf_as_editor=False) as metadata:
+            metadata["dc:title"] = title
+        self._spool.into(self._pdf)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from manuscript_restore.archive.pdf_streams import unpacked
 
 if TYPE_CHECKING:
-    from pikepdf import Dictionary, Object, Page
+    from pikepdf import Object, Page
 
 Matrix = tuple[float, float, float, float, float, float]
 """(x, y) → (a·x + c·y + e, b·x + d·y + f)."""
@@ -24,15 +24,13 @@ class ContentError(ValueError):
 
 @dataclass(frozen=True)
 class Placed:
-    """A picture on a page: its object, the dictionary that names it there, and where its unit square comes to lie.
+    """A picture on a page: its object, and where its unit square comes to lie.
 
     The object is None of a picture in the content itself.
     """
 
     image: "Object | None"
     matrix: Matrix
-    holder: "Dictionary | None" = None
-    name: str = ""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -100,7 +98,7 @@ def _drawn(content: Any, resources: Any, matrix: Matrix, depth: int, budget: lis
             if not isinstance(drawn, pikepdf.Stream):
                 continue
             if drawn.get("/Subtype") == "/Image":
-                yield Placed(drawn, matrix, named, str(operands[0]))
+                yield Placed(drawn, matrix)
             elif drawn.get("/Subtype") == "/Form":
                 inner = drawn.get("/Matrix")
                 within = _after(_matrix(inner.as_list()), matrix) if inner is not None else matrix

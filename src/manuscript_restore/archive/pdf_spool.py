@@ -1,39 +1,52 @@
-"""Streams for a PDF that wait on the disk: memory holds one at a time, however many pages there are."""
+"""Streams of a PDF whose bytes wait on the disk until it is saved: memory holds those of one page."""
 
+import io
+import json
+import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pikepdf import Dictionary, Object, Pdf
 
 
 class Spool:
-    """A PDF of nothing but streams, written as they come: what is to be put into another one waits on the disk."""
+    """New contents of a PDF's streams, each in a file.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offsets: list[int] = []
-        self._file: BinaryIO = path.open("wb")
-        self._file.write(b"%PDF-1.7\n")
+    Args:
+        folder: Made for them, and removed with the block.
+    """
 
-    def add(self, data: bytes) -> int:
-        """Add a stream; returns its number."""
-        self._object(b"<</Length %d>>\nstream\n%b\nendstream" % (len(data), data))
-        return len(self._offsets)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._streams: dict[str, Any] = {}
 
-    def _object(self, content: bytes) -> None:
-        self._offsets.append(self._file.tell())
-        self._file.write(b"%d 0 obj\n%b\nendobj\n" % (len(self._offsets), content))
+    def __enter__(self) -> Self:
+        shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
+        self._folder.mkdir()
+        return self
 
-    def finish(self) -> None:
-        """Write what makes a PDF of it."""
-        root = len(self._offsets) + 1
-        self._object(b"<</Type/Catalog/Pages %d 0 R>>" % (root + 1))
-        self._object(b"<</Type/Pages/Kids[]/Count 0>>")
-        start, size = self._file.tell(), len(self._offsets) + 1
-        table = b"".join(b"%010d 00000 n \n" % offset for offset in self._offsets)
-        self._file.write(b"xref\n0 %d\n0000000000 65535 f \n%b" % (size, table))
-        self._file.write(b"trailer\n<</Size %d/Root %d 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (size, root, start))
-        self._file.flush()
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def remove(self) -> None:
-        """Take the file away."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+    def put(self, stream: "Object", entries: "Dictionary", data: bytes) -> None:
+        """Give a stream other entries and bytes, once `into` is called."""
+        file = self._folder / str(len(self._streams))
+        file.write_bytes(data)
+        described = json.loads(entries.to_json(dereference=False, schema_version=2))
+        described.pop("/Length", None)
+        number, generation = stream.objgen
+        content = {"dict": described, "datafile": str(file)}
+        self._streams[f"obj:{number} {generation} R"] = {"stream": content}
+
+    def into(self, pdf: "Pdf") -> None:
+        """Let a PDF have them; they are read when it is saved."""
+        header = {
+            "jsonversion": 2,
+            "pdfversion": pdf.pdf_version,
+            "pushedinheritedpageresources": False,
+            "calledgetallpages": False,
+            "maxobjectid": 1,
+        }
+        content = json.dumps({"qpdf": [header, self._streams]})
+        pdf.update_from_qpdf_json(io.BytesIO(content.encode()))

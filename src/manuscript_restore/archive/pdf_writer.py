@@ -1,4 +1,4 @@
-"""A PDF with restored pictures in the places of the others; everything else of the file is as it was."""
+"""A PDF with restored pictures in the places of the others; all else of the file is as it was."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from manuscript_restore.archive.pdf_streams import packed, unpacked
 from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
-    from pikepdf import Object, Pdf
+    from pikepdf import Dictionary, Object, Pdf
 
 _FILTERS = {"JPEG": "/DCTDecode", "JPEG2000": "/JPXDecode", "Flate": "/FlateDecode"}
 _REPLACED = ("/Length", "/Filter", "/DecodeParms", "/Decode", "/BitsPerComponent")
@@ -35,11 +35,8 @@ def write(
         notes: Takes what could not be kept.
         quality: Of JPEG.
     """
-    import pikepdf
-
-    spool = Spool(path.with_name(f"{path.name}.spool"))
-    try:
-        restored = []
+    pdf, profile = _pdf_of(pages), None
+    with Spool(path.with_name(f"{path.name}.streams")) as spool:
         for page, blocks in pages:
             assert isinstance(page, PdfPage)
             try:
@@ -47,30 +44,22 @@ def write(
             except UserError as error:
                 notes.append(f"left as it is: {error}")
                 continue
-            if pixels is not None:
-                restored.append((page, spool.add(_coded(page, pixels, quality)), pixels.dtype.itemsize * 8))
-                del pixels  # before the next page is read
-        spool.finish()
-        pdf = _pdf_of(pages)
-        with pikepdf.open(spool.path, access_mode=pikepdf.AccessMode.stream) as streams:
-            profile = None
-            for page, number, bits in restored:
-                if page.space == SRGB and profile is None:
-                    profile = pdf.make_indirect(pikepdf.Array([pikepdf.Name.ICCBased, _srgb(pdf)]))
-                stream = pdf.copy_foreign(streams.get_object(number, 0))
-                _describe(stream, page, bits, profile if page.space == SRGB else page.space)
-                for holder, name in page.holders:
-                    holder[name] = stream
-            pdf.save(
-                path,
-                encryption=pdf.is_encrypted,
-                linearize=pdf.is_linearized,
-                fix_metadata_version=False,
-                deterministic_id=not pdf.is_encrypted,  # the same pages give the same file
-                compress_streams=False,  # what is not compressed was not
-            )
-    finally:
-        spool.remove()
+            if pixels is None:
+                continue
+            if page.space == SRGB and profile is None:
+                profile = _srgb(pdf)
+            entries = _entries(page, 8 * pixels.dtype.itemsize, profile if page.space == SRGB else page.space)
+            spool.put(page.image, entries, _coded(page, pixels, quality))
+            del pixels  # before the next page is read
+        spool.into(pdf)
+        pdf.save(
+            path,
+            encryption=pdf.is_encrypted,
+            linearize=pdf.is_linearized,
+            fix_metadata_version=False,
+            deterministic_id=not pdf.is_encrypted,  # the same pages give the same file
+            compress_streams=False,  # what is not compressed was not
+        )
 
 
 def _pdf_of(pages: Sequence[tuple[PageDescription, Any]]) -> "Pdf":
@@ -91,6 +80,8 @@ def _changed(page: PdfPage, blocks: Iterable[Pixels]) -> Pixels | None:
             yield block
 
     pixels = rows.whole(page, compared())
+    for _ in blocks:  # what makes them ends, and lets go of the page
+        pass
     page.release()
     return None if all(same) else pixels
 
@@ -106,22 +97,26 @@ def _coded(page: PdfPage, pixels: NDArray[Any], quality: int) -> bytes:
     return jp2.write(jp2.read(data, notes), pixels, [])
 
 
-def _describe(stream: "Object", page: PdfPage, bits: int, space: Any) -> None:
-    """Say of a new stream what the picture that it replaces said of itself."""
+def _entries(page: PdfPage, bits: int, space: Any) -> "Dictionary":
+    """What a picture says of itself, with all that the one that it replaces said beside its pixels."""
     import pikepdf
 
-    for key, value in page.image.stream_dict.items():
-        if key not in _REPLACED:
-            stream[key] = value
-    stream.Filter = pikepdf.Name(_FILTERS[page.kind])
-    stream.BitsPerComponent = bits
+    entries = pikepdf.Dictionary(
+        {key: value for key, value in page.image.stream_dict.items() if key not in _REPLACED}
+    )
+    entries.Filter = pikepdf.Name(_FILTERS[page.kind])
+    entries.BitsPerComponent = bits
     if space is not None:
-        stream.ColorSpace = space
+        entries.ColorSpace = space
     if page.kind == "Flate":
         parameters = {"/Colors": page.channels, "/BitsPerComponent": bits, "/Columns": page.width}
         parameters["/Predictor"] = 15  # each row says its own
-        stream.DecodeParms = pikepdf.Dictionary(parameters)
+        entries.DecodeParms = pikepdf.Dictionary(parameters)
+    return entries
 
 
 def _srgb(pdf: "Pdf") -> "Object":
-    return pdf.make_stream(colours.srgb_profile(), N=3)
+    import pikepdf
+
+    profile = pdf.make_stream(colours.srgb_profile(), N=3)
+    return pdf.make_indirect(pikepdf.Array([pikepdf.Name.ICCBased, profile]))

@@ -184,7 +184,10 @@ class Job:
     def _restore(self, task: Task) -> Outcome:
         with open_document(task.source, allow_signed=self.output.allow_signed) as document, self._turn(document):
             if (document.format == "PDF") != (task.format == "PDF"):
-                raise UserError(f"{task.source}: is {document.format}; {task.target.name} would be {task.format}")
+                raise UserError(
+                    f"{task.source}: is {document.format}, but {task.target.name} would be {task.format}; give it "
+                    "a suffix that says what it is, or another output"
+                )
             _make_folder(task.target.parent)
             try:
                 with whole_file(task.target) as unfinished, WaitingEvidence(task.target) as waiting:
