@@ -340,6 +340,16 @@ def test_what_is_converted_is_said_once_with_its_pages(tmp_path: Path) -> None:
     assert record["output"]["notes"] == ["CMYK converted to sRGB without a profile, as none is embedded (1–3)"]
 
 
+def test_names_may_be_any_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b'scans \xff \xe0\xa4\xa7"')
+    folder.mkdir()
+    full_book(tmp_path / "book.pdf").rename(folder / "book.pdf")
+    result = restore(folder, "-o", folder / "out")
+    assert result.exit_code == 0, result.output
+    folder = folder.rename(tmp_path / "scans")  # pdfium takes no such names
+    assert rendered(folder / "out/book.pdf").mean() < 0.95 * rendered(folder / "book.pdf").mean()
+
+
 def test_without_the_extra_it_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "scans").mkdir()
     full_book(tmp_path / "scans/book.pdf")

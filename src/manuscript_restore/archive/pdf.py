@@ -118,10 +118,11 @@ def _opened(source: Path | io.BytesIO, stack: contextlib.ExitStack, name: str) -
         max_stream_filters=4,
     )
     try:
-        # Read where it is asked for; mapped into memory, a large file would look like memory that is taken.
-        pdf = stack.enter_context(
-            pikepdf.open(source, access_mode=pikepdf.AccessMode.stream, inherit_page_attributes=False)
-        )
+        # An open file, as pikepdf does not take names of any bytes; read where it is asked for: a large one that
+        # is mapped into memory would look like memory that is taken.
+        file = source if isinstance(source, io.BytesIO) else stack.enter_context(source.open("rb"))
+        mode = pikepdf.AccessMode.stream
+        pdf = stack.enter_context(pikepdf.open(file, access_mode=mode, inherit_page_attributes=False))
     except pikepdf.PasswordError as error:
         reason = "is encrypted with a password; write it without: qpdf --decrypt --password=… in.pdf out.pdf"
         raise UserError(f"{name}: {reason}") from error

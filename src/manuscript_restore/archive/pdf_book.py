@@ -80,7 +80,8 @@ def write_book(path: str | Path, files: Sequence[Path], *, title: str, dpi: floa
                         book.add(page, _picture(document, page), label)
                         page.release()
             book.finish(title)
-            pdf.save(unfinished, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+            with unfinished.open("wb") as out:
+                pdf.save(out, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
         return len(pdf.pages)
 
 

@@ -48,5 +48,5 @@ class Spool:
             "calledgetallpages": False,
             "maxobjectid": 1,
         }
-        content = json.dumps({"qpdf": [header, self._streams]})
-        pdf.update_from_qpdf_json(io.BytesIO(content.encode()))
+        content = json.dumps({"qpdf": [header, self._streams]}, ensure_ascii=False)
+        pdf.update_from_qpdf_json(io.BytesIO(content.encode("utf-8", "surrogateescape")))  # names of any bytes

@@ -52,14 +52,15 @@ def write(
             spool.put(page.image, entries, _coded(page, pixels, quality))
             del pixels  # before the next page is read
         spool.into(pdf)
-        pdf.save(
-            path,
-            encryption=pdf.is_encrypted,
-            linearize=pdf.is_linearized,
-            fix_metadata_version=False,
-            deterministic_id=not pdf.is_encrypted,  # the same pages give the same file
-            compress_streams=False,  # what is not compressed was not
-        )
+        with path.open("wb") as file:
+            pdf.save(
+                file,
+                encryption=pdf.is_encrypted,
+                linearize=pdf.is_linearized,
+                fix_metadata_version=False,
+                deterministic_id=not pdf.is_encrypted,  # the same pages give the same file
+                compress_streams=False,  # what is not compressed was not
+            )
 
 
 def _pdf_of(pages: Sequence[tuple[PageDescription, Any]]) -> "Pdf":
