@@ -9,6 +9,7 @@ BENCHMARKS = {
     "data": "time to index large folders, memory of the processes that read them",
     "restore": "seconds and peak memory to restore a file by engine, size installed, beside non-local means",
     "engines": "PyTorch, ONNX Runtime and OpenVINO on the same tiles",
+    "ocr_pdf": "character error rate of OCRmyPDF's layer of text, with and without the plugin",
     "quality": "scores of models and classical peers on held-out pages",
     "ablate": "scores of changed recipes after equal training time",
 }

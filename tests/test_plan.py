@@ -75,20 +75,20 @@ def test_links_in_a_circle_end(scans: Path) -> None:
 
 
 def test_images_under_other_suffixes_keep_them(scans: Path) -> None:
-    for name in ("c.jfif", "d.JPE", "e.jpf", "f", "g.jpg~", "h.jpg_original", "i.pdf", "k.txt", "l.bin"):
-        head = {"i.pdf": b"%PDF-1.7", "e.jpf": b"\xff\x4f\xff\x51", "l.bin": b"\0"}.get(name, b"\xff\xd8\xff\xe0")
+    for name in ("c.jfif", "d.JPE", "e.jpf", "f", "g.jpg~", "h.jpg_original", "i.ps", "k.txt", "l.bin"):
+        head = {"i.ps": b"%!PS-Adobe", "e.jpf": b"\xff\x4f\xff\x51", "l.bin": b"\0"}.get(name, b"\xff\xd8\xff\xe0")
         (scans / "scans/b" / name).write_bytes(head + b" and so on")
     planned = plan(["scans/b"], "out")
     assert [(task.target.as_posix(), task.format) for task in planned.tasks] == [
         ("out/2.jpg", "JPEG"), ("out/10.jpg", "JPEG"), ("out/c.jfif", "JPEG"), ("out/d.JPE", "JPEG"),
         ("out/e.jpf", "JPEG2000"), ("out/f", "JPEG"),
     ]  # fmt: skip
-    assert [(path.name, kind.name) for path, kind in planned.left_out] == [("i.pdf", "PDF")]
+    assert [(path.name, kind.name) for path, kind in planned.left_out] == [("i.ps", "PostScript")]
     (task,) = plan(["scans/b/c.jfif"], "out", suffix=".png").tasks
     assert (task.target, task.format) == (Path("out/c.png"), "PNG")
     assert targets(["scans/b/c.jfif"], out="restored.jfif") == {"scans/b/c.jfif": "restored.jfif"}
-    with pytest.raises(UserError, match=r"i\.pdf: is PDF, which is not read; convert it .* pdfimages"):
-        plan(["scans/b/i.pdf"], "out")
+    with pytest.raises(UserError, match=r"i\.ps: is PostScript, which is not read; convert it .* Ghostscript"):
+        plan(["scans/b/i.ps"], "out")
 
 
 def test_folders_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,7 @@ def test_pages_are_let_go_one_by_one(tmp_path: Path, model: Path) -> None:
     )
     job = Job(Restorer.from_checkpoint(model, device="cpu"), Output())
     with open_document(tmp_path / "book.tif") as document, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("manuscript_restore.inference.job.open_document", lambda _: nullcontext(document))
+        patch.setattr("manuscript_restore.inference.job.open_document", lambda _, **__: nullcontext(document))
         (task,) = plan([str(tmp_path / "book.tif")], tmp_path / "out").tasks
         assert job.restore(task).status == "restored"
         assert not any(page._bands for page in document.pages)
@@ -268,16 +268,16 @@ def test_a_name_that_is_too_long_for_its_results_fails_alone(scans: Path, tmp_pa
 def test_pictures_that_cannot_be_read_are_named(scans: Path, tmp_path: Path, model: Path) -> None:
     (scans / "1.png").rename(scans / "1.jfif")  # a PNG, whatever it is called
     (scans / "leaves/2.png").unlink()
-    (scans / "book.pdf").write_bytes(b"%PDF-1.7")
+    (scans / "book.ps").write_bytes(b"%!PS-Adobe-3.0")
     (scans / "leaves/phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1")
     result = run(scans, "-o", tmp_path / "out", "--report", tmp_path / "report.json", model=model)
     assert result.exit_code == 0
-    assert "2 pages: 2 restored; left out: 1 PDF, 1 HEIC" in result.stdout
+    assert "2 pages: 2 restored; left out: 1 PostScript, 1 HEIC" in result.stdout
     assert files(tmp_path / "out") == ["1.jfif", "leaves/10.jpg"]
     with Image.open(tmp_path / "out/1.jfif") as image:
         assert image.format == "PNG"
     report = {Path(page["input"]).name: page for page in json.loads((tmp_path / "report.json").read_text())}
-    assert list(report) == ["1.jfif", "book.pdf", "10.jpg", "phone.heic"]
+    assert list(report) == ["1.jfif", "book.ps", "10.jpg", "phone.heic"]
     assert (report["phone.heic"]["status"], report["phone.heic"]["output"]) == ("left out", None)
     assert "heif-convert" in report["phone.heic"]["reason"]
 

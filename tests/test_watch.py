@@ -153,13 +153,13 @@ def restore_all(watcher: Watcher, clock: Clock) -> None:
 
 def test_pages_that_are_there_are_restored_once(scans: Path, out: Path, run: Callable[..., Result]) -> None:
     (scans / "catalogue.txt").write_text("shelf marks")
-    (scans / "book.pdf").write_bytes(b"%PDF-1.7")
+    (scans / "book.ps").write_bytes(b"%!PS-Adobe-3.0")
     result = run(scans, out)
     assert result.exit_code == 0
     assert files(out) == ["1.png", "leaves/10.png", "leaves/2.png"]
     assert all(is_restored(scans / name, out / name) for name in files(out))
     expected = [(name, "restored") for name in ("1.png", "leaves/2.png", "leaves/10.png")]
-    assert sorted(lines(result.stdout)) == sorted([*expected, ("book.pdf", "unread")])
+    assert sorted(lines(result.stdout)) == sorted([*expected, ("book.ps", "unread")])
     assert lines(run(scans, out).stdout) == []
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.pdf import pdf
 from manuscript_restore.restore import restore
 from manuscript_restore.view import view
 from manuscript_restore.watch import watch
@@ -55,6 +56,7 @@ def generate(context: typer.Context) -> None:
 app.command()(restore)
 app.command()(watch)
 app.command()(view)
+app.command()(pdf)
 
 
 @app.command()

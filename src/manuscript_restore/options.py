@@ -35,6 +35,9 @@ Sidecar = Annotated[bool, typer.Option("--sidecar", help="A JSON record of how e
 MaxChange = Annotated[
     float, typer.Option(help="Pages that change more (mean CIEDE2000) are written as NAME.flagged.")
 ]
+AllowSigned = Annotated[
+    bool, typer.Option("--allow-signed", help="Restore signed PDFs too; the results are not signed.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[
     str, typer.Option(help="auto, onnx, openvino, torch; auto is onnx on a CPU, for models that have its file.")

@@ -44,6 +44,7 @@ def restore(
     sidecar: options.Sidecar = False,
     max_change: options.MaxChange = 30.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    allow_signed: options.AllowSigned = False,
     device: options.Device = "auto",
     engine: options.Engine = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16; auto is bf16 on a GPU.")] = "auto",
@@ -60,8 +61,9 @@ def restore(
     """Restore damaged pages at their full size, in their own formats.
 
     Interrupted, give the same command again: finished pages are left as they are.
-    Exit status: 0 if every page was restored, 1 if one failed or was flagged; pictures that cannot be read at all
-    (HEIC, PDF, camera raw …) are left out, and counted at the end.
+    Of a PDF, the pictures of its pages are restored in their places. Exit status: 0 if every page was restored, 1
+    if one failed or was flagged; pictures that cannot be read at all (HEIC, camera raw …) are left out and counted
+    at the end.
     """
     try:
         suffix = options.suffix_of(format)
@@ -82,7 +84,7 @@ def restore(
         look = Look.of(like) if like else None
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         wanted = frozenset(name for name, chosen in maps.items() if chosen)
-        output = Output(quality, wanted, sidecar, max_change, overwrite)
+        output = Output(quality, wanted, sidecar, max_change, overwrite, allow_signed)
         weights = find_model(model)  # a wrong name is told before hours of fetching
         book = _fetch(inputs, out, base_url, iiif_tiles, allow_private)
         if book:
@@ -113,7 +115,7 @@ def restore(
     except KeyboardInterrupt:
         print("interrupted; give the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
-    if any(outcome.status in ("failed", "flagged") for outcome in outcomes):
+    if any(outcome.status in ("failed", "flagged", "partly") for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -197,6 +199,8 @@ class PageProgress:
                     self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False)
                 elif outcome.status == "flagged":
                     self._bar.console.print(f"flagged: {outcome.reason}", markup=False)
+                elif outcome.status in ("restored", "partly", "sound") and outcome.reason:
+                    self._bar.console.print(f"{outcome.written}: {outcome.reason}", markup=False)
         self._print_summary(outcomes)
         return outcomes
 
@@ -206,6 +210,7 @@ class PageProgress:
         megapixels = sum(outcome.num_pixels for outcome in outcomes) / 1e6
         words = {
             "restored": "restored",
+            "partly": "restored in part",
             "sound": "sound (left as is)",
             "skipped": "there already",
             "flagged": "flagged",
@@ -222,7 +227,7 @@ class PageProgress:
 
 def _check_report(path: Path, tasks: "list[Task]") -> None:
     """Refuse, before the work, a report that cannot be written or would replace what is none; make its folder."""
-    from manuscript_restore.inference.job import beside
+    from manuscript_restore.inference.waiting import beside
 
     if path.suffix.lower() != ".json" or path.is_dir():  # no input, result or picture of evidence ends so
         raise UserError(f"--report {path}: must be a file that ends in .json")

@@ -33,6 +33,7 @@ def watch(
     comparison: options.Comparison = False,
     sidecar: options.Sidecar = False,
     max_change: options.MaxChange = 30.0,
+    allow_signed: options.AllowSigned = False,
     device: options.Device = "auto",
     engine: options.Engine = "auto",
     jobs: options.Jobs = 2,
@@ -72,7 +73,7 @@ def watch(
 
             pages = WatchedFolder(folder, out, settle, _warn)
             maps = frozenset(name for name, wanted in chosen.items() if wanted)
-            output = Output(quality, maps, sidecar, max_change, overwrite=True)
+            output = Output(quality, maps, sidecar, max_change, overwrite=True, allow_signed=allow_signed)
             look = Look.of(like) if like else None
             settings = Settings(strength, keep_colour, confidence=confidence_map, like=look)
             restorer = Restorer.from_checkpoint(find_model(model), device=device, engine=engine, settings=settings)
@@ -91,7 +92,7 @@ def watch(
         except KeyboardInterrupt:
             _print("stopped; what was in work is done at the next start")
             raise typer.Exit(0 if stopped else 130) from None
-    if counts["failed"] or counts["flagged"]:
+    if counts["failed"] or counts["flagged"] or counts["partly"]:
         raise typer.Exit(1)
 
 

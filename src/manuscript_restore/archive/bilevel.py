@@ -36,12 +36,12 @@ class BilevelTiff:
         self.height += len(rows)
         self._waiting = np.concatenate([self._waiting, rows])
         while len(self._waiting) >= STRIP_ROWS:
-            self._strips.append(_encoded(self._waiting[:STRIP_ROWS]))
+            self._strips.append(encoded(self._waiting[:STRIP_ROWS]))
             self._waiting = self._waiting[STRIP_ROWS:]
 
     def save(self, path: Path) -> None:
         """Write the file; after the last rows."""
-        rest = [_encoded(self._waiting)] if len(self._waiting) else []
+        rest = [encoded(self._waiting)] if len(self._waiting) else []
         strips = self._strips + rest
         counts = [len(strip) for strip in strips]
         offsets = 8 + np.cumsum([0, *counts[:-1]])
@@ -66,8 +66,8 @@ class BilevelTiff:
             file.write(b"\0" * (end % 2) + ifd.to_bytes(directory, start))
 
 
-def _encoded(rows: NDArray[np.bool_]) -> bytes:
-    """A strip of its own: Pillow's libtiff encodes it, and puts a file around it."""
+def encoded(rows: NDArray[np.bool_]) -> bytes:
+    """Rows (n, W) as one strip of CCITT group 4, true is black: Pillow's libtiff encodes it, in a file."""
     file = io.BytesIO()
     Image.fromarray(rows).save(file, "TIFF", compression="group4", strip_size=_WHOLE)
     with Image.open(file) as written:

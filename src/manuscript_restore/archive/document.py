@@ -3,8 +3,10 @@
 import contextlib
 import io
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from manuscript_restore.archive import jp2, jpeg, kinds, png, webp
@@ -31,9 +33,23 @@ class Document:
     pages: list[Page]
     notes: list[str]
 
+    @cached_property
+    def numbers(self) -> list[str]:
+        """What tells the pages apart, in names: empty for a single one; of a PDF its own numbers, 3 or 3.2."""
+        if self.format != "PDF":
+            return [str(i) if len(self.pages) > 1 else "" for i in range(1, len(self.pages) + 1)]
+        seen: Counter[int] = Counter()
+        numbers = []
+        for page in self.pages:
+            seen[page.number] += 1
+            numbers.append(f"{page.number}.{seen[page.number]}" if seen[page.number] > 1 else f"{page.number}")
+        return numbers
+
 
 @contextlib.contextmanager
-def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool = False) -> Iterator[Document]:
+def open_document(
+    path: str | Path, content: bytes | None = None, *, lossy: bool = False, allow_signed: bool = False
+) -> Iterator[Document]:
     """Open a page image of any supported format; its pages can be read until the block ends.
 
     Args:
@@ -42,6 +58,7 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
         lossy: Only look at the first page, up to `MAX_PIXELS`. What would be refused because a copy of it would
             lose pixels is read then, with a note: the first picture of an animation, floats and 32-bit numbers
             as 16-bit ones.
+        allow_signed: Open a signed PDF too, of which a restored copy has no valid signature.
 
     Raises:
         UserError: The file is missing, empty, truncated, not an image, of a kind that would lose something,
@@ -56,6 +73,11 @@ def open_document(path: str | Path, content: bytes | None = None, *, lossy: bool
                 from manuscript_restore.archive import tiff  # which imports tifffile: half a second
 
                 pages = tiff.read_pages(path if content is None else io.BytesIO(content), stack, notes)
+            elif format == "PDF":
+                from manuscript_restore.archive import pdf  # which imports pikepdf, of an extra
+
+                source = path if content is None else io.BytesIO(content)
+                pages = pdf.read_pages(source, stack, notes, allow_signed=allow_signed)
             else:
                 pages = [_READERS[format](path.read_bytes() if content is None else content, notes)]
             if not pages:
@@ -85,7 +107,7 @@ def _format_of(start: bytes, name: str) -> str:
     kind = kinds.by_content(start)
     if kind is None:
         raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); replace it or remove it")
-    if kind.tool:
+    if kind.tool and kind.name != "PDF":
         raise UserError(f"{name}: {kind.reason}")
     return kind.name
 

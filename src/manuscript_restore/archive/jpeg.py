@@ -74,8 +74,31 @@ def segment(marker: bytes, content: bytes) -> bytes:
     return b"\xff" + marker + struct.pack(">H", len(content) + 2) + content
 
 
-def read(data: bytes, notes: Notes) -> WholePage:
-    """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for."""
+def num_components(data: bytes) -> int:
+    """Channels that a file holds: 1 grey, 3 YCbCr or RGB, 4 inks.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    frames = [content for marker, content in segments_of(data)[0] if marker[0] in _FRAMES | _UNKNOWN_FRAMES]
+    if not frames or len(frames[0]) < 6:
+        raise ValueError("no frame before the picture")
+    return frames[0][5]
+
+
+def is_adobe(data: bytes) -> bool:
+    """Whether a file says that it follows Adobe: then its four inks are inverted."""
+    return any(marker == _APP14 and content.startswith(b"Adobe") for marker, content in segments_of(data)[0])
+
+
+def read(data: bytes, notes: Notes, *, inks: colours.Conversion | None = None) -> WholePage:
+    """Read the header and the metadata of a JPEG file; its pixels wait until they are asked for.
+
+    Args:
+        data: The file.
+        notes: Takes what was converted or could not be kept.
+        inks: What makes RGB of four inks as Pillow gives them; None: by the file's own profile.
+    """
     segments, scan, num_strays = segments_of(data)
     if num_strays:
         notes.append(f"{num_strays:,} bytes between the segments of the file could not be kept")
@@ -95,7 +118,7 @@ def read(data: bytes, notes: Notes) -> WholePage:
         notes.leave(data[end + 2 :])
     conversion: colours.Conversion = colours.keep
     if components == 4:
-        conversion = colours.from_cmyk(metadata.icc, notes)
+        conversion = inks or colours.from_cmyk(metadata.icc, notes)
         metadata = metadata if notes.lossy else _with_srgb(metadata)  # which takes imagecodecs
     # Pillow sees no metadata, so that broken ones cannot stop it or make it warn; JFIF's mark means YCbCr, though.
     jfif = any(s[0] == _APP0 and s[1].startswith(b"JFIF\0") and len(s[1]) >= 14 for s in segments)

@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 FORMATS = {
@@ -82,19 +83,25 @@ class Kind:
     Attributes:
         name: A format of `FORMATS`, or what else it is called: ``"HEIC"``.
         tool: What makes an image of it that can be read; empty if it can be read as it is.
+        extra: Of this package, with which it can be read as it is.
     """
 
     name: str
     tool: str = ""
+    extra: str = ""
 
     @property
     def reason(self) -> str:
         """Why it is left out, and the mend."""
+        if self.extra:
+            return f"is {self.name}, for which an extra is needed: pip install 'manuscript-restore[{self.extra}]'"
         return f"is {self.name}, which is not read; convert it to TIFF, PNG or JPEG (e.g. with {self.tool})"
 
 
 _KINDS = {name: (re.compile(magic, re.DOTALL), Kind(name, tool)) for name, (magic, tool) in _OTHERS.items()}
 RAW = _KINDS["camera raw"][1]
+PDF = Kind("PDF", "pikepdf", "pdf")
+"""A PDF where what reads it is missing."""
 
 
 def by_content(start: bytes) -> Kind | None:
@@ -123,6 +130,14 @@ def of_file(path: str | Path) -> Kind | None:
             return kind
     except (OSError, ValueError):
         return None
+
+
+def of_document(path: str | Path) -> Kind | None:
+    """What a file is for who restores documents, to whom a PDF is one: it is read if its extra is there."""
+    kind = of_file(path)
+    if kind and kind.name == "PDF":
+        return Kind("PDF") if find_spec("pikepdf") else PDF
+    return kind
 
 
 def _is_raw(start: bytes) -> bool:

@@ -53,7 +53,9 @@ class PageDescription:
 
 @dataclass(frozen=True)
 class Page(PageDescription, ABC):
-    """A page that can be read."""
+    """A page that can be read; ``number`` counts from 1 in its document."""
+
+    number: int = field(default=1, kw_only=True)
 
     @abstractmethod
     def rows(self, top: int, bottom: int) -> Pixels:

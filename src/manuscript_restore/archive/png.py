@@ -198,28 +198,33 @@ def _raw_profile(texts: dict[str, str], kind: str) -> bytes:
 
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as PNG with its metadata."""
-    at_once = pixels.nbytes <= MAX_AT_ONCE
-    coded = _encoded(pixels) if at_once else bytes(codecs.png_encode(pixels, COMPRESSION_LEVEL))
+    coded = encoded(pixels)
     blocks = page.metadata.blocks if page.metadata.format == "PNG" else _from_other_format(page.metadata, notes)
-    header = len(SIGNATURE) + 25  # the size of IHDR is fixed
-    return coded[:header] + b"".join(chunk(*block) for block in blocks) + coded[header:]
+    start = len(SIGNATURE) + 25  # the size of IHDR is fixed
+    return coded[:start] + b"".join(chunk(*block) for block in blocks) + coded[start:]
 
 
-def _encoded(pixels: NDArray[Any]) -> bytes:
+def header(height: int, width: int, channels: int, dtype: np.dtype[Any]) -> bytes:
+    """What IHDR holds."""
+    return struct.pack(">IIBBBBB", width, height, 8 * dtype.itemsize, _COLOUR_TYPES[channels], 0, 0, 0)
+
+
+def encoded(pixels: NDArray[Any]) -> bytes:
     """What libpng makes of (H, W, C), by libdeflate: a file as large, after a quarter of the time.
 
     Libpng tries all five filters on each row; for pages the row above is as good a guess as any.
     """
+    if pixels.nbytes > MAX_AT_ONCE:
+        return bytes(codecs.png_encode(pixels, COMPRESSION_LEVEL))
     height, width, channels = pixels.shape
-    depth = 8 * pixels.dtype.itemsize
-    header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     coded = bytes(codecs.deflate_encode(filtered, COMPRESSION_LEVEL))
-    return SIGNATURE + b"".join(chunk(*c) for c in ((b"IHDR", header), (b"IDAT", coded), (b"IEND", b"")))
+    chunks = (b"IHDR", header(height, width, channels, pixels.dtype)), (b"IDAT", coded), (b"IEND", b"")
+    return SIGNATURE + b"".join(chunk(*c) for c in chunks)
 
 
 def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes, bytes]]:

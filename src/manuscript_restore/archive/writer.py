@@ -43,7 +43,8 @@ def write_pages(
     Args:
         path: The file.
         pages: Each page's description with its rows from the top downwards, in blocks of any height.
-        format: ``"JPEG"``, ``"PNG"``, ``"TIFF"``, ``"WEBP"`` or ``"JPEG2000"``.
+        format: ``"JPEG"``, ``"PNG"``, ``"TIFF"``, ``"WEBP"``, ``"JPEG2000"``, or ``"PDF"``, of which the pages
+            must be those of an open document: all else is taken from there.
         quality: Of JPEG and WebP, 1–100; 100 is WebP without loss. The other formats lose nothing.
         name: What messages call the file.
 
@@ -57,6 +58,11 @@ def write_pages(
     if format == "TIFF":
         tiff_writer.write(path, pages, notes)
         return list(dict.fromkeys(notes))  # pages alike say the same
+    if format == "PDF":
+        from manuscript_restore.archive import pdf_writer  # which imports what an extra brings
+
+        pdf_writer.write(path, pages, notes, quality)
+        return notes
     if len(pages) != 1:
         raise UserError(f"{name}: {format} holds one page, not {len(pages)}; write TIFF")
     page, blocks = pages[0]

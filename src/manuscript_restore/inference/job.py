@@ -25,6 +25,7 @@ from manuscript_restore.inference.evidence import Band, Evidence
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.record import record
 from manuscript_restore.inference.restorer import Restorer
+from manuscript_restore.inference.waiting import WaitingEvidence, beside, ending
 
 OF_NETWORK = ("damage", "ink")
 """Maps that the network must have."""
@@ -46,6 +47,7 @@ class Output:
         sidecar: Write the record beside the page.
         max_change: Mean CIEDE2000 above which a page is flagged: written under another name.
         overwrite: Replace results that are there; else they are left, and count as done.
+        allow_signed: Restore signed PDFs too; the results have no valid signature.
     """
 
     quality: int = 95
@@ -53,6 +55,7 @@ class Output:
     sidecar: bool = False
     max_change: float = 30.0
     overwrite: bool = False
+    allow_signed: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -65,14 +68,15 @@ class Output:
     @property
     def beside(self) -> list[str]:
         """What follows the name of a page in those of the pictures beside it."""
-        return [_ending(name) for name in sorted(self.maps)]
+        return [ending(name) for name in sorted(self.maps)]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a task, and why.
 
-    ``status`` is ``restored``, ``sound`` (left as it is), ``skipped`` (there already), ``flagged`` or ``failed``.
+    ``status`` is ``restored``, ``partly`` (pages of it that are damaged were left as they are), ``sound`` (left as
+    it is), ``skipped`` (there already), ``flagged`` or ``failed``.
     """
 
     task: Task
@@ -99,13 +103,24 @@ class _StoppedError(Exception):
     """The job was stopped in the middle of a page."""
 
 
-def _ending(name: str) -> str:
-    return "ink.tif" if name == "ink" else f"{name}.png"
+@dataclass
+class _Work:
+    """A file in work: of each of its pages what was measured, and of those that could not be read why."""
 
+    task: Task
+    document: Document
+    waiting: WaitingEvidence
+    started: float = field(default_factory=time.perf_counter)
+    pages: dict[int, dict[str, Any]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
-def beside(target: Path, what: str) -> Path:
-    """Where evidence goes: ``page.jpg.change.png``."""
-    return target.with_name(f"{target.name}.{what}")
+    def finish(self, index: int, evidence: Evidence) -> None:
+        """Note what became of a page."""
+        page, number = self.document.pages[index], self.document.numbers[index]
+        named = {"page": number} if self.document.format == "PDF" else {}
+        size = {"width": page.width, "height": page.height}
+        self.pages[index] = {**named, **size, **evidence.scores.summary(), "map_scale": evidence.map_scale}
+        self.waiting.add(number, evidence)
 
 
 class Job:
@@ -167,23 +182,25 @@ class Job:
             return Outcome(task, "failed", f"{task.source}: {type(error).__name__}: {error}")
 
     def _restore(self, task: Task) -> Outcome:
-        started = time.perf_counter()
-        with open_document(task.source) as document, self._turn(document):
+        with open_document(task.source, allow_signed=self.output.allow_signed) as document, self._turn(document):
+            if (document.format == "PDF") != (task.format == "PDF"):
+                raise UserError(
+                    f"{task.source}: is {document.format}, but {task.target.name} would be {task.format}; give it "
+                    "a suffix that says what it is, or another output"
+                )
             _make_folder(task.target.parent)
-            evidence = [self._evidence(page) for page in document.pages]
             try:
-                with whole_file(task.target) as unfinished:
-                    pages = [
-                        (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
-                    ]
+                with whole_file(task.target) as unfinished, WaitingEvidence(task.target) as waiting:
+                    work = _Work(task, document, waiting)
+                    pages = [(page, self._rows(work, i)) for i, page in enumerate(document.pages)]
                     notes = write_pages(
                         unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
                     )
-                    outcome = self._outcome(task, document, evidence, started)
+                    outcome = self._outcome(work)
                     if outcome.status == "sound" and task.format == document.format:
                         shutil.copyfile(task.source, unfinished)  # a JPEG would lose by being written again
                         notes = ["the page is sound: its file was copied"]
-                    self._write_evidence(outcome, evidence)
+                    waiting.give(outcome.written)
                     if self.output.sidecar:
                         self._write_record(outcome, unfinished, [*document.notes, *notes])
                     if outcome.status == "flagged":
@@ -206,9 +223,16 @@ class Job:
         num_pixels = max(page.height * page.width for page in document.pages)
         return self._large if num_pixels >= LARGE_PAGE else contextlib.nullcontext()
 
-    def _rows(self, task: Task, document: Document, number: int, evidence: Evidence) -> Iterator[NDArray[Any]]:
+    def _rows(self, work: _Work, index: int) -> Iterator[NDArray[Any]]:
         """The restored rows (n, W, C) of one page of a file, in the type of the page."""
-        page = document.pages[number]
+        try:
+            yield from self._restored_rows(work, index)
+        except UserError as error:
+            work.faults.append(str(error))  # of a PDF, the other pages go on
+            raise
+
+    def _restored_rows(self, work: _Work, index: int) -> Iterator[NDArray[Any]]:
+        page, evidence = work.document.pages[index], self._evidence(work.document.pages[index])
         scale = np.iinfo(page.dtype).max
 
         def read(top: int, bottom: int) -> NDArray[np.float32]:
@@ -221,45 +245,43 @@ class Job:
         for band in bands if is_large else _ahead(bands):  # of large ones, memory holds one band
             if self._stop.is_set():
                 raise _StoppedError
-            evidence.add(band)  # before the rows go: a writer that has them all asks for no more
+            evidence.add(band)
             band.restored[:] *= scale
             written = np.rint(band.restored, out=band.restored).astype(page.dtype)
-            done = (band.top + band.restored.shape[1]) / page.height
+            bottom = band.top + band.restored.shape[1]
             del band  # it is large, and the next one is made when these rows are written
             if self._on_progress:
-                self._on_progress(task, (number + done) / len(document.pages))
+                self._on_progress(work.task, (index + bottom / page.height) / len(work.document.pages))
+            if bottom == page.height:  # before the rows go: a writer that has them all asks for no more
+                work.finish(index, evidence)
             yield written.transpose(1, 2, 0)
         page.release()
 
-    def _outcome(self, task: Task, document: Document, evidence: Sequence[Evidence], started: float) -> Outcome:
-        pages: list[dict[str, Any]] = [
-            {"width": page.width, "height": page.height, **e.scores.summary(), "map_scale": e.map_scale}
-            for page, e in zip(document.pages, evidence, strict=True)
-        ]
-        most = max(page["change_mean"] for page in pages)
-        limit = self.output.max_change
-        reason = (
-            f"{task.flagged}: changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; "
-            f"if it looks right, give --overwrite --max-change {most + 1:.0f}"
-        )
-        return Outcome(
-            task,
-            "flagged" if most > limit else "sound" if all(page.get("sound") for page in pages) else "restored",
-            reason if most > limit else "",
-            time.perf_counter() - started,
-            sum(page.height * page.width for page in document.pages),
-            pages,
-        )
-
-    def _write_evidence(self, outcome: Outcome, evidence: Sequence[Evidence]) -> None:
-        for number, page in enumerate(evidence):
-            numbered = f"{number + 1}." if len(evidence) > 1 else ""
-            for name, picture in page.pictures().items():
-                with whole_file(beside(outcome.written, f"{numbered}{_ending(name)}")) as unfinished:
-                    picture.save(unfinished, "PNG")
-            if page.ink:
-                with whole_file(beside(outcome.written, f"{numbered}{_ending('ink')}")) as unfinished:
-                    page.ink.save(unfinished)
+    def _outcome(self, work: _Work) -> Outcome:
+        task, document = work.task, work.document
+        if not work.pages:
+            raise UserError(work.faults[0])
+        pages = [work.pages[index] for index in sorted(work.pages)]
+        most, index = max((page["change_mean"], -index) for index, page in work.pages.items())
+        limit, number = self.output.max_change, document.numbers[-index]
+        status, reason = "restored", ""
+        if most > limit:
+            named = f"page {number} " if number else ""
+            status, reason = (
+                "flagged",
+                (
+                    f"{task.flagged}: {named}changed by CIEDE2000 {most:.1f} in the mean, more than {limit:g}; "
+                    f"if it looks right, give --overwrite --max-change {most + 1:.0f}"
+                ),
+            )
+        elif work.faults:
+            status, reason = "partly", "; ".join(work.faults)
+        elif all(page.get("sound") for page in pages):
+            status = "sound"
+        if document.format == "PDF" and document.notes and status != "flagged":
+            reason = "; ".join(filter(None, [reason, *document.notes]))
+        num_pixels = sum(page.height * page.width for page in document.pages)
+        return Outcome(task, status, reason, time.perf_counter() - work.started, num_pixels, pages)
 
     def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:
         content = record(

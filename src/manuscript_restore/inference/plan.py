@@ -27,7 +27,7 @@ class Task:
     @classmethod
     def mirrored(cls, source: Path, place: Path, format: str, out: Path, suffix: str | None) -> Self:
         """The task of a file that lies at ``place`` below a folder; ``suffix`` of the result, None: as it is."""
-        if suffix is None:
+        if suffix is None or format == "PDF":  # which is more than its pictures
             return cls(source, out / place, format)
         return cls(source, out / place.with_suffix(suffix), FORMATS[suffix])
 
@@ -129,7 +129,7 @@ def _find(name: str, out: Path) -> Iterator[Found]:
         fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         base = Path(*parts[:fixed])
         yield from _below(base, base.glob(str(Path(*parts[fixed:]))), out)
-    elif kind := kinds.of_file(path):  # by its suffix, also if it is missing: reported with the others that fail
+    elif kind := kinds.of_document(path):  # by its suffix, also if it is missing: that is reported as a fault
         yield path, Path(path.name), kind
     elif path.exists():
         raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)}); leave it out")
@@ -149,7 +149,7 @@ def _below(base: Path, matches: Iterable[Path], out: Path) -> Iterator[Found]:
                 continue
             if inside and _real(file).is_relative_to(written):  # what an earlier run wrote is no input
                 continue
-            if kind := kinds.of_file(file):
+            if kind := kinds.of_document(file):
                 yield file, place, kind
     for error in errors:
         folder = Path(error.filename)
@@ -182,7 +182,7 @@ def _check_beside(tasks: Sequence[Task], beside: Iterable[str]) -> None:
         for path in (_real(task.target), _real(task.source)):
             for end in filter(path.name.endswith, ends):
                 name = path.name.removesuffix(end)
-                names = name, re.sub(r"\.\d+$", "", name)  # numbered, of a file with several pages
+                names = name, re.sub(r"(\.\d+){1,2}$", "", name)  # numbered, of a file with several pages
                 if page := next((each for each in names if each and path.with_name(each) in pages), None):
                     raise UserError(
                         f"{task.source}: {path.name} is what would be written beside {page}; leave it out, "

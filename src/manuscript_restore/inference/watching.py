@@ -123,7 +123,7 @@ class Watcher:
         """Of pages that have settled, those that are to be restored; what becomes of the others is noted."""
         tasks, entries = [], {}
         for page in pages:
-            kind = kinds.of_file(self._folder.path / page)
+            kind = kinds.of_document(self._folder.path / page)
             if kind is None:
                 self._no_pages[page] = version(self._work.pop(page))
                 continue
