@@ -1,7 +1,6 @@
 """The batch job: many files, several at a time; whole or not at all, and one bad page does not stop the rest."""
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -17,14 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.archive import Document, Page, open_document, write_pages
+from manuscript_restore.archive import Document, Page, open_document, write_pages, xmp
 from manuscript_restore.archive.bilevel import BilevelTiff
+from manuscript_restore.archive.page import NewXmp
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.inference.evidence import Band, Evidence
+from manuscript_restore.inference.page_xml import PageXml
 from manuscript_restore.inference.plan import Task
-from manuscript_restore.inference.record import record
+from manuscript_restore.inference.provenance import PROVENANCE
+from manuscript_restore.inference.record import Origin, as_json, mark, record
 from manuscript_restore.inference.restorer import Restorer
+from manuscript_restore.inference.signing import Signer
 
 OF_NETWORK = ("damage", "ink")
 """Maps that the network must have."""
@@ -46,6 +49,10 @@ class Output:
         sidecar: Write the record beside the page.
         max_change: Mean CIEDE2000 above which a page is flagged: written under another name.
         overwrite: Replace results that are there; else they are left, and count as done.
+        mark: Say in each page's XMP that it was enhanced, out of which file, by what and when.
+        provenance: Which of `PROVENANCE` is written beside the page.
+        signer: Signs each page (C2PA).
+        page_xml: Whose files are copied beside their pages.
     """
 
     quality: int = 95
@@ -53,12 +60,18 @@ class Output:
     sidecar: bool = False
     max_change: float = 30.0
     overwrite: bool = False
+    mark: bool = True
+    provenance: str | None = None
+    signer: Signer | None = None
+    page_xml: PageXml | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise UserError(f"quality={self.quality}: must be between 1 and 100")
         if unknown := self.maps - set(MAPS):
             raise UserError(f"maps={min(unknown)}: must be one of {', '.join(MAPS)}")
+        if self.provenance not in (None, *PROVENANCE):
+            raise UserError(f"provenance={self.provenance}: must be one of {', '.join(PROVENANCE)}")
         if not self.max_change > 0:
             raise UserError(f"max-change={self.max_change}: must be above 0")
 
@@ -168,7 +181,11 @@ class Job:
 
     def _restore(self, task: Task) -> Outcome:
         started = time.perf_counter()
+        if self.output.signer:
+            self.output.signer.check(task.format, task.target)
         with open_document(task.source) as document, self._turn(document):
+            layouts = self.output.page_xml.of_page(task.source, document.pages) if self.output.page_xml else []
+            origin = Origin.of(task.source, document.format)
             _make_folder(task.target.parent)
             evidence = [self._evidence(page) for page in document.pages]
             try:
@@ -177,15 +194,23 @@ class Job:
                         (page, self._rows(task, document, i, evidence[i])) for i, page in enumerate(document.pages)
                     ]
                     notes = write_pages(
-                        unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
+                        unfinished,
+                        pages,
+                        format=task.format,
+                        quality=self.output.quality,
+                        name=str(task.target),
+                        new_xmp=self._new_xmp(origin, evidence),
                     )
                     outcome = self._outcome(task, document, evidence, started)
                     if outcome.status == "sound" and task.format == document.format:
                         shutil.copyfile(task.source, unfinished)  # a JPEG would lose by being written again
                         notes = ["the page is sound: its file was copied"]
+                    elif self.output.signer:
+                        self.output.signer.sign(unfinished, task.format, mark(origin, self.restorer), origin)
                     self._write_evidence(outcome, evidence)
-                    if self.output.sidecar:
-                        self._write_record(outcome, unfinished, [*document.notes, *notes])
+                    self._write_records(outcome, unfinished, [*document.notes, *notes], origin)
+                    for layout in layouts:
+                        layout.write_for(outcome.written)
                     if outcome.status == "flagged":
                         unfinished.replace(outcome.written)
                         raise _FlaggedError(outcome)
@@ -194,6 +219,16 @@ class Job:
         if self.output.overwrite:  # what an earlier run left under the other name is replaced as well
             (task.target if outcome.status == "flagged" else task.flagged).unlink(missing_ok=True)
         return outcome
+
+    def _new_xmp(self, origin: Origin, evidence: Sequence[Evidence]) -> NewXmp | None:
+        """Marks the packets of pages that are not left as they are."""
+
+        def marked(number: int, packet: bytes, notes: list[str]) -> bytes:
+            if evidence[number].scores.summary().get("sound"):
+                return packet
+            return xmp.marked(packet, mark(origin, self.restorer, number), notes)
+
+        return marked if self.output.mark and self.restorer.settings.strength > 0 else None
 
     def _evidence(self, page: Page) -> Evidence:
         wanted = "ink" in self.output.maps
@@ -261,13 +296,16 @@ class Job:
                 with whole_file(beside(outcome.written, f"{numbered}{_ending('ink')}")) as unfinished:
                     page.ink.save(unfinished)
 
-    def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:
+    def _write_records(self, outcome: Outcome, unfinished: Path, notes: list[str], origin: Origin) -> None:
+        if not (self.output.sidecar or self.output.provenance):
+            return
         content = record(
-            outcome.task.source,
+            origin,
             unfinished,
             restorer=self.restorer,
             document={
                 "file": outcome.written.name,
+                "format": outcome.task.format,
                 "quality": self.output.quality,
                 "max_change": self.output.max_change,
                 "notes": notes,
@@ -276,10 +314,13 @@ class Job:
             seconds=outcome.seconds,
             flagged=outcome.reason or None,
         )
-        with whole_file(beside(outcome.written, "json")) as sidecar:
-            # Names that are not UTF-8 are escaped, as JSON allows.
-            text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-            sidecar.write_text(text, "utf-8", "backslashreplace")
+        written = {"json": as_json(content)} if self.output.sidecar else {}
+        if self.output.provenance:
+            ending, made = PROVENANCE[self.output.provenance]
+            written[ending] = made(content)
+        for ending, text in written.items():
+            with whole_file(beside(outcome.written, ending)) as sidecar:
+                sidecar.write_bytes(text)
 
 
 def _ahead(bands: Iterator[Band]) -> Iterator[Band]:
