@@ -155,7 +155,7 @@ def _description(mark: Mark, before: dict[str, str], about: str, event: str) -> 
 
 
 def readable(value: str) -> str:
-    """Text that XML has a place for: bytes of names that are not UTF-8 are escaped, control characters are not kept."""
+    """Text that XML has a place for: bytes that are not UTF-8 are escaped, control characters become ``?``."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]", "?", value.encode("utf-8", "backslashreplace").decode())
 
 

@@ -92,7 +92,7 @@ class Signer:
 
         signed = unfinished_name(path)
         try:
-            info = c2pa.C2paSignerInfo(self.algorithm, self.chain, self.key, None)
+            info = c2pa.C2paSignerInfo(self.algorithm, self.chain.encode(), self.key.encode(), None)
             with (
                 c2pa.Context.from_dict(_OFFLINE) as context,
                 c2pa.Builder(json.dumps(_manifest(mark)), context) as builder,
