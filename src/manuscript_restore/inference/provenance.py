@@ -62,7 +62,7 @@ def premis(record: Record) -> bytes:
     _object(root, record["output"], [("linkingEventIdentifier", "UUID", event)], derived_from=source)
     done = _add(root, "event")
     _identified(done, "eventIdentifier", "UUID", event)
-    _add(done, "eventType", "modification")
+    _add(done, "eventType", "replication" if source == result else "modification")  # sound pages are copied
     _add(done, "eventDateTime", record["created"])
     detail = "; ".join(f"{key.removeprefix('mr:')}={value}" for key, value in _parameters(record).items())
     _add(_add(done, "eventDetailInformation"), "eventDetail", detail)
