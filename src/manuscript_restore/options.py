@@ -1,10 +1,14 @@
 """Options that several commands have: one name, one explanation each."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from manuscript_restore.errors import UserError
+
+if TYPE_CHECKING:
+    from manuscript_restore.inference.job import Output
 
 FORMATS = {"jpg": ".jpg", "png": ".png", "tif": ".tif", "jp2": ".jp2", "webp": ".webp"}
 
@@ -32,6 +36,20 @@ DamageMap = Annotated[
 Ink = Annotated[bool, typer.Option("--ink", help="A bilevel mask of the ink: TIFF, CCITT group 4.")]
 Comparison = Annotated[bool, typer.Option("--comparison", help="Before, after and change in one picture.")]
 Sidecar = Annotated[bool, typer.Option("--sidecar", help="A JSON record of how each page was made.")]
+Mark = Annotated[bool, typer.Option(help="Say in the page's XMP that it was enhanced, out of what and by what.")]
+Provenance = Annotated[
+    str | None, typer.Option(help="prov or premis: the record also as W3C PROV-JSON or as a PREMIS event.")
+]
+SignCert = Annotated[
+    Path | None, typer.Option(help="PEM file of your certificate and its chain: pages are signed (C2PA).")
+]
+SignKey = Annotated[Path | None, typer.Option(help="PEM file of its private key.")]
+PageXmlFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--page-xml", help="Folder of PAGE-XML or ALTO: copied for the restored pages, with their names."
+    ),
+]
 MaxChange = Annotated[
     float, typer.Option(help="Pages that change more (mean CIEDE2000) are written as NAME.flagged.")
 ]
@@ -53,6 +71,33 @@ IiifTiles = Annotated[
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Fetch from this machine and local networks too.")
 ]
+
+
+def maps_of(**chosen: bool) -> frozenset[str]:
+    """Names of the maps that are wanted."""
+    return frozenset(name for name, is_wanted in chosen.items() if is_wanted)
+
+
+def output_of(*, sign_cert: Path | None, sign_key: Path | None, page_xml: Path | None, **kept: Any) -> "Output":
+    """What is written for each page.
+
+    Args:
+        sign_cert: Option.
+        sign_key: Option.
+        page_xml: Option.
+        kept: Further arguments of `Output`.
+
+    Raises:
+        UserError: An option is wrong, or a file or an extra that it needs is missing.
+    """
+    from manuscript_restore.inference.job import Output
+    from manuscript_restore.inference.page_xml import PageXml
+    from manuscript_restore.inference.signing import Signer
+
+    if (sign_cert is None) != (sign_key is None):
+        raise UserError("--sign-cert and --sign-key: give both, the certificate's chain and its private key")
+    signer = Signer.of(sign_cert, sign_key) if sign_cert and sign_key else None
+    return Output(**kept, signer=signer, page_xml=PageXml(page_xml) if page_xml else None)
 
 
 def suffix_of(format: str | None) -> str | None:

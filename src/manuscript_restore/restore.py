@@ -42,6 +42,11 @@ def restore(
     ink: options.Ink = False,
     comparison: options.Comparison = False,
     sidecar: options.Sidecar = False,
+    mark: options.Mark = True,
+    provenance: options.Provenance = None,
+    sign_cert: options.SignCert = None,
+    sign_key: options.SignKey = None,
+    page_xml: options.PageXmlFolder = None,
     max_change: options.MaxChange = 30.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     allow_signed: options.AllowSigned = False,
@@ -67,24 +72,31 @@ def restore(
     """
     try:
         suffix = options.suffix_of(format)
-        maps = {
-            "change": change_map,
-            "confidence": confidence_map,
-            "damage": damage_map,
-            "ink": ink,
-            "comparison": comparison,
-        }
+        maps = options.maps_of(
+            change=change_map, confidence=confidence_map, damage=damage_map, ink=ink, comparison=comparison
+        )
         # Here, so that --help does not wait for the libraries.
         from manuscript_restore.inference import Restorer, Settings
-        from manuscript_restore.inference.job import Job, Output, alone_in
+        from manuscript_restore.inference.job import Job, alone_in
         from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
         from manuscript_restore.released import find_model
 
         look = Look.of(like) if like else None
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
-        wanted = frozenset(name for name, chosen in maps.items() if chosen)
-        output = Output(quality, wanted, sidecar, max_change, overwrite, allow_signed)
+        output = options.output_of(
+            quality=quality,
+            maps=maps,
+            sidecar=sidecar,
+            max_change=max_change,
+            overwrite=overwrite,
+            allow_signed=allow_signed,
+            mark=mark,
+            provenance=provenance,
+            sign_cert=sign_cert,
+            sign_key=sign_key,
+            page_xml=page_xml,
+        )
         weights = find_model(model)  # a wrong name is told before hours of fetching
         book = _fetch(inputs, out, base_url, iiif_tiles, allow_private)
         if book:
@@ -227,13 +239,12 @@ class PageProgress:
 
 def _check_report(path: Path, tasks: "list[Task]") -> None:
     """Refuse, before the work, a report that cannot be written or would replace what is none; make its folder."""
-    from manuscript_restore.inference.waiting import beside
-
     if path.suffix.lower() != ".json" or path.is_dir():  # no input, result or picture of evidence ends so
         raise UserError(f"--report {path}: must be a file that ends in .json")
-    sidecars = {os.path.realpath(beside(name, "json")) for task in tasks for name in (task.target, task.flagged)}
-    if os.path.realpath(path) in sidecars:
-        raise UserError(f"--report {path}: is the record of a page (--sidecar); give another name")
+    pages = {os.path.realpath(name) for task in tasks for name in (task.target, task.flagged)}
+    of_page = os.path.realpath(path).removesuffix(".json")
+    if {of_page, of_page.removesuffix(".prov")} & pages:
+        raise UserError(f"--report {path}: is the record of a page (--sidecar, --provenance); give another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

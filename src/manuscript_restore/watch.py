@@ -32,6 +32,11 @@ def watch(
     ink: options.Ink = False,
     comparison: options.Comparison = False,
     sidecar: options.Sidecar = False,
+    mark: options.Mark = True,
+    provenance: options.Provenance = None,
+    sign_cert: options.SignCert = None,
+    sign_key: options.SignKey = None,
+    page_xml: options.PageXmlFolder = None,
     max_change: options.MaxChange = 30.0,
     allow_signed: options.AllowSigned = False,
     device: options.Device = "auto",
@@ -60,20 +65,32 @@ def watch(
 
     with _stoppable() as stopped:
         try:
-            chosen = {"change": change_map, "confidence": confidence_map, "damage": damage_map}
-            chosen |= {"ink": ink, "comparison": comparison}
+            maps = options.maps_of(
+                change=change_map, confidence=confidence_map, damage=damage_map, ink=ink, comparison=comparison
+            )
             suffix = options.suffix_of(format)
             # Here, so that --help does not wait for the libraries.
             from manuscript_restore.inference import Restorer, Settings
-            from manuscript_restore.inference.job import Job, Output, alone_in
+            from manuscript_restore.inference.job import Job, alone_in
             from manuscript_restore.inference.look import Look
             from manuscript_restore.inference.watched import WatchedFolder
             from manuscript_restore.inference.watching import Watcher
             from manuscript_restore.released import find_model
 
             pages = WatchedFolder(folder, out, settle, _warn)
-            maps = frozenset(name for name, wanted in chosen.items() if wanted)
-            output = Output(quality, maps, sidecar, max_change, overwrite=True, allow_signed=allow_signed)
+            output = options.output_of(
+                quality=quality,
+                maps=maps,
+                sidecar=sidecar,
+                max_change=max_change,
+                overwrite=True,
+                allow_signed=allow_signed,
+                mark=mark,
+                provenance=provenance,
+                sign_cert=sign_cert,
+                sign_key=sign_key,
+                page_xml=page_xml,
+            )
             look = Look.of(like) if like else None
             settings = Settings(strength, keep_colour, confidence=confidence_map, like=look)
             restorer = Restorer.from_checkpoint(find_model(model), device=device, engine=engine, settings=settings)

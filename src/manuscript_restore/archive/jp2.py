@@ -215,6 +215,14 @@ def _resolution(boxes: list[Box]) -> Resolution | None:
     return None
 
 
+def with_xmp(metadata: Metadata, packet: bytes) -> Metadata | None:
+    """The metadata of a JPEG 2000 with another XMP packet; None: a bare codestream has no place for one."""
+    if metadata.format == "JPEG2000 codestream":
+        return None
+    block = (b"uuid", XMP_UUID + packet)
+    return md.with_xmp(metadata, packet, block, lambda b: b[0] == b"uuid" and b[1].startswith(XMP_UUID))
+
+
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as JPEG 2000 without loss, with its metadata; a bare codestream stays one."""
     samples = np.ascontiguousarray(pixels)

@@ -201,6 +201,17 @@ def _density(jfif: list[bytes]) -> Resolution | None:
     return Resolution(Fraction(x), Fraction(y), unit + 1) if x and y and unit in (1, 2) else None
 
 
+def with_xmp(metadata: Metadata, packet: bytes) -> Metadata | None:
+    """The metadata of a JPEG with another XMP packet, or None where a segment is too short for it.
+
+    Extended XMP, in segments of its own, stays as it is.
+    """
+    if len(XMP) + len(packet) > _MAX_SEGMENT:
+        return None
+    block = (_APP1, XMP + packet)
+    return md.with_xmp(metadata, packet, block, lambda s: s[0] == _APP1 and s[1].startswith(XMP))
+
+
 def _with_srgb(metadata: Metadata) -> Metadata:
     others = [s for s in metadata.blocks if not (s[0] == _APP2 and s[1].startswith(ICC))]
     profile = colours.srgb_profile()

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -168,6 +168,23 @@ def photoshop_with_iptc(metadata: Metadata) -> bytes:
         return metadata.photoshop
     iptc = metadata.iptc
     return metadata.photoshop + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+
+
+def with_xmp(
+    metadata: Metadata, packet: bytes, block: tuple[bytes, bytes], is_old: Callable[[tuple[bytes, bytes]], bool]
+) -> Metadata:
+    """The metadata with another XMP packet, in its blocks too: where the old one is, or behind all others.
+
+    Args:
+        metadata: Of a page.
+        packet: The packet.
+        block: What holds it in the page's own format.
+        is_old: Tells a block that holds a packet.
+    """
+    blocks = list(metadata.blocks)
+    place = next((i for i, old in enumerate(blocks) if is_old(old)), len(blocks))
+    blocks[place : place + 1] = [block]
+    return replace(metadata, xmp=packet, blocks=tuple(blocks))
 
 
 def with_profile(metadata: Metadata, icc: bytes, blocks: Iterable[tuple[bytes, bytes]]) -> Metadata:

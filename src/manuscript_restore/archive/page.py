@@ -17,6 +17,9 @@ from manuscript_restore.errors import UserError
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(rows, W, channels): grey, grey + alpha, RGB or RGBA; black is 0."""
 
+NewXmp = Callable[[int, bytes, list[str]], bytes]
+"""(number of a page, its XMP packet, notes) → the packet to write; asked when all rows of the page have come."""
+
 
 @dataclass(frozen=True)
 class TiffLayout:

@@ -30,6 +30,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _UP = 2
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 """Where each pass of an interlaced picture begins, and its steps: x, y, x, y."""
@@ -196,6 +198,12 @@ def _raw_profile(texts: dict[str, str], kind: str) -> bytes:
         return b""
 
 
+def with_xmp(metadata: Metadata, packet: bytes) -> Metadata:
+    """The metadata of a PNG with another XMP packet."""
+    block = (b"iTXt", _XMP + packet)
+    return md.with_xmp(metadata, packet, block, lambda c: c[0] in _TEXTS and c[1].startswith(_XMP[:18]))
+
+
 def write(page: PageDescription, pixels: NDArray[Any], notes: list[str]) -> bytes:
     """Encode a page as PNG with its metadata."""
     coded = encoded(pixels)
@@ -236,7 +244,7 @@ def _from_other_format(metadata: Metadata, notes: list[str]) -> list[tuple[bytes
     if exif := md.exif_with(metadata, notes):
         blocks.append((b"eXIf", exif))
     if metadata.xmp:
-        blocks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+        blocks.append((b"iTXt", _XMP + metadata.xmp))
     if resources := md.photoshop_with_iptc(metadata):
         lines = "\n".join(re.findall(".{1,72}", resources.hex()))
         text = f"\n8bim\n{len(resources):8}\n{lines}\n"

@@ -104,6 +104,11 @@ def with_srgb(metadata: Metadata) -> Metadata:
     return replace(metadata, icc=colours.srgb_profile(), blocks=((b"TIFF", ifd.to_block(directory)),))
 
 
+def put_xmp(directory: ifd.Directory, packet: bytes) -> None:
+    """Set the tag of the XMP packet."""
+    directory.put_bytes(XMP, 1, packet)
+
+
 def directory_for(metadata: Metadata, notes: list[str]) -> ifd.Directory:
     """The tags to write for a page: those it came with, or made from another format's metadata."""
     if metadata.format == "TIFF":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manuscript_restore.archive import codecs, ifd, tiff_tags
-from manuscript_restore.archive.page import PageDescription, Pixels
+from manuscript_restore.archive.page import NewXmp, PageDescription, Pixels
 from manuscript_restore.archive.rows import bands
 
 BIG_BYTES = 3_900_000_000
@@ -33,13 +33,19 @@ _ENCODERS: dict[int, Callable[[NDArray[Any]], Any]] = {
 _PREDICTABLE = {5, 8, 32946, 34925, 50000}
 
 
-def write(path: Path, pages: Sequence[tuple[PageDescription, Iterable[Pixels]]], notes: list[str]) -> None:
+def write(
+    path: Path,
+    pages: Sequence[tuple[PageDescription, Iterable[Pixels]]],
+    notes: list[str],
+    new_xmp: NewXmp | None = None,
+) -> None:
     """Write pages into one file, each as its blocks of rows come.
 
     Args:
         path: Written over.
         pages: Each page with its rows from the top downwards, in blocks of any height.
         notes: Takes what could not be kept.
+        new_xmp: Gives the XMP packet of each page, when its rows have come.
     """
     size = sum(page.height * page.row_bytes for page, _ in pages)
     big = size > BIG_BYTES or any(page.layout.big for page, _ in pages)
@@ -50,11 +56,13 @@ def write(path: Path, pages: Sequence[tuple[PageDescription, Iterable[Pixels]]],
         )
         file.write(header if big else header + bytes(4))
         pointer = 8 if big else 4  # where the offset of the next directory belongs
-        for page, blocks in pages:
+        for number, (page, blocks) in enumerate(pages):
             directory = tiff_tags.directory_for(page.metadata, notes).in_order(order)
             _describe(directory, page, notes)
             offsets, counts = _write_segments(file, page, blocks, directory)
             _point_to_segments(directory, page, offsets, counts, big)
+            if new_xmp and (packet := new_xmp(number, page.metadata.xmp, notes)) != page.metadata.xmp:
+                tiff_tags.put_xmp(directory, packet)
             start = file.seek(0, 2)
             start += file.write(b"\0" * (start % 2))
             file.write(ifd.to_bytes(directory, start, big=big))

@@ -103,6 +103,11 @@ def read(data: bytes, notes: Notes) -> WholePage:
     )
 
 
+def with_xmp(metadata: Metadata, packet: bytes) -> Metadata:
+    """The metadata of a WebP with another XMP packet."""
+    return md.with_xmp(metadata, packet, (b"XMP ", packet), lambda c: c[0] == b"XMP ")
+
+
 def write(page: PageDescription, pixels: NDArray[np.uint8], notes: list[str], quality: int) -> bytes:
     """Encode a page as WebP; without loss at quality 100, or where the page comes from a lossless WebP."""
     if pixels.shape[2] < 3:

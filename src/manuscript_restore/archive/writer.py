@@ -1,6 +1,7 @@
 """Write a document: the pixels of its pages with their metadata, whole or not at all."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manuscript_restore.archive import colours, jp2, jpeg, png, tiff_writer, webp
-from manuscript_restore.archive.page import PageDescription, Pixels
+from manuscript_restore.archive.metadata import Metadata
+from manuscript_restore.archive.page import NewXmp, PageDescription, Pixels
 from manuscript_restore.archive.rows import whole
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
@@ -35,6 +37,7 @@ def write_pages(
     format: str,
     quality: int = 95,
     name: str,
+    new_xmp: NewXmp | None = None,
 ) -> list[str]:
     """Write pages with their metadata; a page of the same format keeps its blocks byte for byte.
 
@@ -47,6 +50,7 @@ def write_pages(
             must be those of an open document: all else is taken from there.
         quality: Of JPEG and WebP, 1–100; 100 is WebP without loss. The other formats lose nothing.
         name: What messages call the file.
+        new_xmp: Gives the XMP packet of each page; None: that of the page.
 
     Returns:
         Notes on what the format could not hold.
@@ -56,7 +60,7 @@ def write_pages(
     """
     notes: list[str] = []
     if format == "TIFF":
-        tiff_writer.write(path, pages, notes)
+        tiff_writer.write(path, pages, notes, new_xmp)
         return list(dict.fromkeys(notes))  # pages alike say the same
     if format == "PDF":
         from manuscript_restore.archive import pdf_writer  # which imports what an extra brings
@@ -71,8 +75,22 @@ def write_pages(
         raise UserError(
             f"{name}: {page.width}×{page.height} pixels are too many for {format} ({limit} a side); write TIFF"
         )
-    path.write_bytes(_encoded(page, _fitted(whole(page, blocks), format, notes), format, quality, notes))
+    pixels = _fitted(whole(page, blocks), format, notes)
+    if new_xmp and (packet := new_xmp(0, page.metadata.xmp, notes)) != page.metadata.xmp:
+        known = {field.name: getattr(page, field.name) for field in fields(PageDescription)}
+        page = PageDescription(**{**known, "metadata": _with_xmp(page.metadata, packet, format, notes)})
+    path.write_bytes(_encoded(page, pixels, format, quality, notes))
     return notes
+
+
+def _with_xmp(metadata: Metadata, packet: bytes, format: str, notes: list[str]) -> Metadata:
+    if metadata.format not in (format, f"{format} codestream"):
+        return replace(metadata, xmp=packet)
+    put = {"JPEG": jpeg.with_xmp, "PNG": png.with_xmp, "WEBP": webp.with_xmp, "JPEG2000": jp2.with_xmp}[format]
+    changed = put(metadata, packet)
+    if changed is None:
+        notes.append(f"the XMP packet could not be changed: {format} has no place for its {len(packet):,} bytes")
+    return changed or metadata
 
 
 def _fitted(pixels: Pixels, format: str, notes: list[str]) -> NDArray[Any]:

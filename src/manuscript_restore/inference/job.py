@@ -1,7 +1,6 @@
 """The batch job: many files, several at a time; whole or not at all, and one bad page does not stop the rest."""
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -17,14 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.archive import Document, Page, open_document, write_pages
+from manuscript_restore.archive import Document, Page, open_document, write_pages, xmp
 from manuscript_restore.archive.bilevel import BilevelTiff
+from manuscript_restore.archive.page import NewXmp
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.inference.evidence import Band, Evidence
+from manuscript_restore.inference.page_xml import PageXml
 from manuscript_restore.inference.plan import Task
-from manuscript_restore.inference.record import record
+from manuscript_restore.inference.provenance import PROVENANCE
+from manuscript_restore.inference.record import Origin, as_json, mark, record
 from manuscript_restore.inference.restorer import Restorer
+from manuscript_restore.inference.signing import Signer
 from manuscript_restore.inference.waiting import WaitingEvidence, beside, ending
 
 OF_NETWORK = ("damage", "ink")
@@ -48,6 +51,10 @@ class Output:
         max_change: Mean CIEDE2000 above which a page is flagged: written under another name.
         overwrite: Replace results that are there; else they are left, and count as done.
         allow_signed: Restore signed PDFs too; the results have no valid signature.
+        mark: Say in each page's XMP that it was enhanced, out of which file, by what and when.
+        provenance: Which of `PROVENANCE` is written beside the page.
+        signer: Signs each page (C2PA).
+        page_xml: Whose files are copied beside their pages.
     """
 
     quality: int = 95
@@ -56,12 +63,18 @@ class Output:
     max_change: float = 30.0
     overwrite: bool = False
     allow_signed: bool = False
+    mark: bool = True
+    provenance: str | None = None
+    signer: Signer | None = None
+    page_xml: PageXml | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise UserError(f"quality={self.quality}: must be between 1 and 100")
         if unknown := self.maps - set(MAPS):
             raise UserError(f"maps={min(unknown)}: must be one of {', '.join(MAPS)}")
+        if self.provenance not in (None, *PROVENANCE):
+            raise UserError(f"provenance={self.provenance}: must be one of {', '.join(PROVENANCE)}")
         if not self.max_change > 0:
             raise UserError(f"max-change={self.max_change}: must be above 0")
 
@@ -182,27 +195,39 @@ class Job:
             return Outcome(task, "failed", f"{task.source}: {type(error).__name__}: {error}")
 
     def _restore(self, task: Task) -> Outcome:
+        if self.output.signer:
+            self.output.signer.check(task.format, task.target)
         with open_document(task.source, allow_signed=self.output.allow_signed) as document, self._turn(document):
             if (document.format == "PDF") != (task.format == "PDF"):
                 raise UserError(
                     f"{task.source}: is {document.format}, but {task.target.name} would be {task.format}; give it "
                     "a suffix that says what it is, or another output"
                 )
+            layouts = self.output.page_xml.of_page(task.source, document.pages) if self.output.page_xml else []
+            origin = Origin.of(task.source, document.format)
             _make_folder(task.target.parent)
             try:
                 with whole_file(task.target) as unfinished, WaitingEvidence(task.target) as waiting:
                     work = _Work(task, document, waiting)
                     pages = [(page, self._rows(work, i)) for i, page in enumerate(document.pages)]
                     notes = write_pages(
-                        unfinished, pages, format=task.format, quality=self.output.quality, name=str(task.target)
+                        unfinished,
+                        pages,
+                        format=task.format,
+                        quality=self.output.quality,
+                        name=str(task.target),
+                        new_xmp=self._new_xmp(work, origin),
                     )
                     outcome = self._outcome(work)
                     if outcome.status == "sound" and task.format == document.format:
                         shutil.copyfile(task.source, unfinished)  # a JPEG would lose by being written again
                         notes = ["the page is sound: its file was copied"]
+                    elif self.output.signer:
+                        self.output.signer.sign(unfinished, task.format, mark(origin, self.restorer), origin)
                     waiting.give(outcome.written)
-                    if self.output.sidecar:
-                        self._write_record(outcome, unfinished, [*document.notes, *notes])
+                    self._write_records(outcome, unfinished, [*document.notes, *notes], origin)
+                    for layout in layouts:
+                        layout.write_for(outcome.written)
                     if outcome.status == "flagged":
                         unfinished.replace(outcome.written)
                         raise _FlaggedError(outcome)
@@ -211,6 +236,16 @@ class Job:
         if self.output.overwrite:  # what an earlier run left under the other name is replaced as well
             (task.target if outcome.status == "flagged" else task.flagged).unlink(missing_ok=True)
         return outcome
+
+    def _new_xmp(self, work: _Work, origin: Origin) -> NewXmp | None:
+        """Marks the packets of pages that are not left as they are."""
+
+        def marked(number: int, packet: bytes, notes: list[str]) -> bytes:
+            if work.pages[number].get("sound"):
+                return packet
+            return xmp.marked(packet, mark(origin, self.restorer, number), notes)
+
+        return marked if self.output.mark and self.restorer.settings.strength > 0 else None
 
     def _evidence(self, page: Page) -> Evidence:
         wanted = "ink" in self.output.maps
@@ -283,13 +318,16 @@ class Job:
         num_pixels = sum(page.height * page.width for page in document.pages)
         return Outcome(task, status, reason, time.perf_counter() - work.started, num_pixels, pages)
 
-    def _write_record(self, outcome: Outcome, unfinished: Path, notes: list[str]) -> None:
+    def _write_records(self, outcome: Outcome, unfinished: Path, notes: list[str], origin: Origin) -> None:
+        if not (self.output.sidecar or self.output.provenance):
+            return
         content = record(
-            outcome.task.source,
+            origin,
             unfinished,
             restorer=self.restorer,
             document={
                 "file": outcome.written.name,
+                "format": outcome.task.format,
                 "quality": self.output.quality,
                 "max_change": self.output.max_change,
                 "notes": notes,
@@ -298,10 +336,13 @@ class Job:
             seconds=outcome.seconds,
             flagged=outcome.reason or None,
         )
-        with whole_file(beside(outcome.written, "json")) as sidecar:
-            # Names that are not UTF-8 are escaped, as JSON allows.
-            text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-            sidecar.write_text(text, "utf-8", "backslashreplace")
+        written = {"json": as_json(content)} if self.output.sidecar else {}
+        if self.output.provenance:
+            ending, made = PROVENANCE[self.output.provenance]
+            written[ending] = made(content)
+        for ending, text in written.items():
+            with whole_file(beside(outcome.written, ending)) as sidecar:
+                sidecar.write_bytes(text)
 
 
 def _ahead(bands: Iterator[Band]) -> Iterator[Band]:

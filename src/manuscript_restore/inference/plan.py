@@ -168,7 +168,7 @@ def _check(tasks: Sequence[Task]) -> None:
                 )
     inputs = {_real(task.source) for task in tasks}
     for task in tasks:
-        if _real(task.target) in inputs or _same(task.target, task.source):
+        if _real(task.target) in inputs or same_file(task.target, task.source):
             raise UserError(
                 f"{task.target}: is an input; give another output folder: inputs are never overwritten"
             )
@@ -195,7 +195,8 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _same(first: Path, second: Path) -> bool:
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are one file that is there."""
     try:
         return first.samefile(second)
     except OSError:  # the result is not there yet, or the input is missing: reported when it is read

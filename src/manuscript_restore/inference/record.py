@@ -1,14 +1,16 @@
 """The sidecar: how a restored page was made, as JSON."""
 
 import contextlib
+import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from manuscript_restore.archive.xmp import Mark
 from manuscript_restore.files import sha256
 from manuscript_restore.inference.restorer import Restorer
 
@@ -25,8 +27,47 @@ PACKAGES = (
 )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a result is made from.
+
+    Args:
+        file: The input.
+        format: Of that, as `archive` names it.
+        sha256: Of that.
+        created: When the work on it began, as in ISO 8601.
+    """
+
+    file: Path
+    format: str
+    sha256: str
+    created: str
+
+    @classmethod
+    def of(cls, file: Path, format: str) -> Self:
+        """That of work that begins now."""
+        return cls(file, format, sha256(file), datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def mark(origin: Origin, restorer: Restorer, number: int = 0) -> Mark:
+    """What the XMP packet of a page says of it: the same facts, in short.
+
+    Args:
+        origin: What the page is made from.
+        restorer: What restores it.
+        number: Of the page in its file, from 0.
+    """
+    identity, settings = restorer.identity, restorer.settings
+    model = f"model {identity.name} (SHA-256 {identity.sha256})" if identity else "a model without a name"
+    said = [f"restored by the {model}", f"strength {settings.strength:g}"]
+    said += [name for name in ("keep_colour", "flips") if getattr(settings, name)]
+    said += ["the colour of sound pages"] if settings.like else []
+    agent = f"manuscript-restore {_versions().get('manuscript-restore', '')}".strip()
+    return Mark(origin.file.name, origin.sha256, agent, origin.created, "; ".join(said), number)
+
+
 def record(
-    source: Path,
+    origin: Origin,
     output: Path,
     *,
     restorer: Restorer,
@@ -38,7 +79,7 @@ def record(
     """Everything that decided what the file became, and what was measured on the way.
 
     Args:
-        source: The input.
+        origin: What it was made from.
         output: The result, whole already.
         restorer: What restored it.
         document: Name of the result, settings of its file, what could not be kept.
@@ -48,17 +89,27 @@ def record(
     """
     identity = restorer.identity
     return {
-        "input": {"file": source.name, "sha256": sha256(source), "bytes": source.stat().st_size},
-        "output": {"sha256": sha256(output), **document},
+        "input": {
+            "file": origin.file.name,
+            "format": origin.format,
+            "sha256": origin.sha256,
+            "bytes": origin.file.stat().st_size,
+        },
+        "output": {"sha256": sha256(output), "bytes": output.stat().st_size, **document},
         "model": asdict(identity) if identity else None,
         "settings": {**asdict(restorer.settings), "batch": restorer.tiling.batch},
         "backend": restorer.backend.description,
         "flagged": flagged,
         "pages": pages,
         "seconds": round(seconds, 3),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": origin.created,
         "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """For a file; names that are not UTF-8 are escaped, as JSON allows."""
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
 
 
 @cache
