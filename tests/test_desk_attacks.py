@@ -20,7 +20,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from manuscript_restore.desk import app, uploads
-from manuscript_restore.inference.job import alone_in
+from manuscript_restore.inference.folders import alone_in
 
 from . import stand_in
 from .desks import PORT, browser, pages_of, restore, save, wait_for

@@ -25,7 +25,9 @@ from manuscript_restore.cli import app
 from manuscript_restore.images import tensors
 from manuscript_restore.inference import Restorer
 from manuscript_restore.inference import job as job_module
-from manuscript_restore.inference.job import Job, Output, alone_in
+from manuscript_restore.inference.folders import alone_in
+from manuscript_restore.inference.job import Job
+from manuscript_restore.inference.output import Output
 from manuscript_restore.inference.plan import plan
 from manuscript_restore.models import build_model
 from manuscript_restore.released import identify

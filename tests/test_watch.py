@@ -23,8 +23,10 @@ from typer.testing import CliRunner, Result
 
 from manuscript_restore.cli import app
 from manuscript_restore.inference import Restorer, watched, watching
-from manuscript_restore.inference.job import Job, Outcome, Output, alone_in
+from manuscript_restore.inference.folders import alone_in
+from manuscript_restore.inference.job import Job
 from manuscript_restore.inference.journal import NAME, Entry, Journal
+from manuscript_restore.inference.output import Outcome, Output
 from manuscript_restore.inference.watched import WatchedFolder
 from manuscript_restore.inference.watching import Watcher
 

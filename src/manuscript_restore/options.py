@@ -8,7 +8,7 @@ import typer
 from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
-    from manuscript_restore.inference.job import Output
+    from manuscript_restore.inference.output import Output
 
 FORMATS = {"jpg": ".jpg", "png": ".png", "tif": ".tif", "jp2": ".jp2", "webp": ".webp"}
 
@@ -90,7 +90,7 @@ def output_of(*, sign_cert: Path | None, sign_key: Path | None, page_xml: Path |
     Raises:
         UserError: An option is wrong, or a file or an extra that it needs is missing.
     """
-    from manuscript_restore.inference.job import Output
+    from manuscript_restore.inference.output import Output
     from manuscript_restore.inference.page_xml import PageXml
     from manuscript_restore.inference.signing import Signer
 

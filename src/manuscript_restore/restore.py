@@ -17,7 +17,8 @@ from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
     from manuscript_restore.iiif import Book
-    from manuscript_restore.inference.job import Job, Outcome
+    from manuscript_restore.inference.job import Job
+    from manuscript_restore.inference.output import Outcome
     from manuscript_restore.inference.plan import Plan, Task
 
 INPUTS = "Files, folders (with all below them), patterns such as 'scans/**/*.tif'; or one IIIF manifest."
@@ -77,7 +78,8 @@ def restore(
         )
         # Here, so that --help does not wait for the libraries.
         from manuscript_restore.inference import Restorer, Settings
-        from manuscript_restore.inference.job import Job, alone_in
+        from manuscript_restore.inference.folders import alone_in
+        from manuscript_restore.inference.job import Job
         from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
         from manuscript_restore.released import find_model
@@ -142,7 +144,7 @@ def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allo
     from rich.console import Console
     from rich.progress import track
 
-    from manuscript_restore.inference.job import alone_in
+    from manuscript_restore.inference.folders import alone_in
 
     iiif.check(base_url, tiles)
     console = Console(stderr=True)
@@ -160,7 +162,7 @@ def _give_back(
     book: "Book", outcomes: "list[Outcome]", model: Any, base_url: str | None, tiles: bool
 ) -> "list[Outcome]":
     """Write the manifest of the restored book; what became of the pages that were not fetched."""
-    from manuscript_restore.inference.job import Outcome
+    from manuscript_restore.inference.output import Outcome
     from manuscript_restore.inference.plan import Task
 
     results = {o.task.source: o.written for o in outcomes if o.status in ("restored", "sound", "skipped")}

@@ -54,7 +54,7 @@ def view(
         from manuscript_restore.desk.desk import Desk
         from manuscript_restore.desk.serve import address_of, is_loopback, listen, serve
         from manuscript_restore.inference import Restorer
-        from manuscript_restore.inference.job import alone_in
+        from manuscript_restore.inference.folders import alone_in
         from manuscript_restore.released import find_model
 
         with alone_in(place), listen(host, port, PORT) as listening:

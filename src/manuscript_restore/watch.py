@@ -71,7 +71,8 @@ def watch(
             suffix = options.suffix_of(format)
             # Here, so that --help does not wait for the libraries.
             from manuscript_restore.inference import Restorer, Settings
-            from manuscript_restore.inference.job import Job, alone_in
+            from manuscript_restore.inference.folders import alone_in
+            from manuscript_restore.inference.job import Job
             from manuscript_restore.inference.look import Look
             from manuscript_restore.inference.watched import WatchedFolder
             from manuscript_restore.inference.watching import Watcher

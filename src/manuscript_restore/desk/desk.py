@@ -23,8 +23,8 @@ from manuscript_restore.desk.wish import Wish
 from manuscript_restore.desk.work import Worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import sha256
-from manuscript_restore.inference.job import Outcome, Output
 from manuscript_restore.inference.look import Look
+from manuscript_restore.inference.output import Outcome, Output
 from manuscript_restore.inference.restorer import Restorer, Settings
 
 LOOKS = 64

@@ -10,8 +10,9 @@ from typing import Any
 
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.errors import UserError
-from manuscript_restore.inference.job import MAPS, Output, beside
+from manuscript_restore.inference.output import MAPS, Output
 from manuscript_restore.inference.plan import Task, plan
+from manuscript_restore.inference.waiting import beside
 
 ORIGINALS = "originals"
 """Folder in the output folder that pages are uploaded into."""

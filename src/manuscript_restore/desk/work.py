@@ -10,9 +10,11 @@ from manuscript_restore.desk.folder import ENDINGS, DeskPage, check_inside
 from manuscript_restore.desk.wish import StoppableBackend, Wish
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import unfinished_name
-from manuscript_restore.inference.job import Job, Outcome, Output, beside
+from manuscript_restore.inference.job import Job
+from manuscript_restore.inference.output import Outcome, Output
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.restorer import Restorer, Settings
+from manuscript_restore.inference.waiting import beside
 
 PATIENCE = 0.7
 """Seconds that are waited for a page in work when the desk is closed."""

@@ -1,9 +1,7 @@
 """The batch job: many files, several at a time; whole or not at all, and one bad page does not stop the rest."""
 
 import contextlib
-import os
 import shutil
-import sys
 import threading
 import time
 import warnings
@@ -22,87 +20,19 @@ from manuscript_restore.archive.page import NewXmp
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.inference.evidence import Band, Evidence
-from manuscript_restore.inference.page_xml import PageXml
+from manuscript_restore.inference.folders import make_folder
+from manuscript_restore.inference.output import OF_NETWORK, Outcome, Output
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.provenance import PROVENANCE
 from manuscript_restore.inference.record import Origin, as_json, mark, record
 from manuscript_restore.inference.restorer import Restorer
-from manuscript_restore.inference.signing import Signer
-from manuscript_restore.inference.waiting import WaitingEvidence, beside, ending
+from manuscript_restore.inference.waiting import WaitingEvidence, beside
 
-OF_NETWORK = ("damage", "ink")
-"""Maps that the network must have."""
-MAPS = ("change", "confidence", "comparison", *OF_NETWORK)
 LARGE_PAGE = 50_000_000
 """Pixels from which pages are restored one at a time, whatever ``jobs``: memory holds one of them."""
 
 OnProgress = Callable[[Task, float], None]
 """(task, share of it that is done)."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What is written for each page.
-
-    Args:
-        quality: Of JPEG and WebP, 1–100.
-        maps: Which of `MAPS` are written beside the page.
-        sidecar: Write the record beside the page.
-        max_change: Mean CIEDE2000 above which a page is flagged: written under another name.
-        overwrite: Replace results that are there; else they are left, and count as done.
-        allow_signed: Restore signed PDFs too; the results have no valid signature.
-        mark: Say in each page's XMP that it was enhanced, out of which file, by what and when.
-        provenance: Which of `PROVENANCE` is written beside the page.
-        signer: Signs each page (C2PA).
-        page_xml: Whose files are copied beside their pages.
-    """
-
-    quality: int = 95
-    maps: frozenset[str] = frozenset()
-    sidecar: bool = False
-    max_change: float = 30.0
-    overwrite: bool = False
-    allow_signed: bool = False
-    mark: bool = True
-    provenance: str | None = None
-    signer: Signer | None = None
-    page_xml: PageXml | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise UserError(f"quality={self.quality}: must be between 1 and 100")
-        if unknown := self.maps - set(MAPS):
-            raise UserError(f"maps={min(unknown)}: must be one of {', '.join(MAPS)}")
-        if self.provenance not in (None, *PROVENANCE):
-            raise UserError(f"provenance={self.provenance}: must be one of {', '.join(PROVENANCE)}")
-        if not self.max_change > 0:
-            raise UserError(f"max-change={self.max_change}: must be above 0")
-
-    @property
-    def beside(self) -> list[str]:
-        """What follows the name of a page in those of the pictures beside it."""
-        return [ending(name) for name in sorted(self.maps)]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task, and why.
-
-    ``status`` is ``restored``, ``partly`` (pages of it that are damaged were left as they are), ``sound`` (left as
-    it is), ``skipped`` (there already), ``flagged`` or ``failed``.
-    """
-
-    task: Task
-    status: str
-    reason: str = ""
-    seconds: float = 0.0
-    num_pixels: int = 0
-    pages: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def written(self) -> Path:
-        """The file that it was restored into."""
-        return self.task.flagged if self.status == "flagged" else self.task.target
 
 
 class _FlaggedError(Exception):
@@ -205,7 +135,7 @@ class Job:
                 )
             layouts = self.output.page_xml.of_page(task.source, document.pages) if self.output.page_xml else []
             origin = Origin.of(task.source, document.format)
-            _make_folder(task.target.parent)
+            make_folder(task.target.parent)
             try:
                 with whole_file(task.target) as unfinished, WaitingEvidence(task.target) as waiting:
                     work = _Work(task, document, waiting)
@@ -352,38 +282,3 @@ def _ahead(bands: Iterator[Band]) -> Iterator[Band]:
         while band := coming.result():
             coming = pool.submit(next, bands, None)
             yield band
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second job that would write into it; warn where the file system has no locks.
-
-    Raises:
-        UserError: Another job holds it, or it cannot be made.
-    """
-    _make_folder(folder)
-    if sys.platform == "win32":
-        yield  # no locks on folders there
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends that
-    except BlockingIOError as error:
-        os.close(handle)
-        raise UserError(f"{folder}: another job is writing there; wait for it, or give another folder") from error
-    except OSError as error:  # of some network file systems
-        reason = f"{folder}: cannot be locked here ({error.strerror})"
-        print(f"warning: {reason}; see to it that no other job writes there", file=sys.stderr)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); give another output folder") from error

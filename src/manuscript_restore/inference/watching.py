@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from manuscript_restore.archive import kinds
-from manuscript_restore.inference.job import Outcome, Output
 from manuscript_restore.inference.journal import Entry, Journal
+from manuscript_restore.inference.output import Outcome, Output
 from manuscript_restore.inference.plan import Task
 from manuscript_restore.inference.watched import WatchedFolder, real, ticks, version
 
