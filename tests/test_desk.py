@@ -76,6 +76,14 @@ def test_pages_in_natural_order_with_their_sizes(scans: Path, out: Path) -> None
         assert (desk["name"], desk["out"], desk["has_maps"]) == ("scans", str(out), True)
 
 
+def test_a_file_of_several_pages_says_how_many(scans: Path, out: Path) -> None:
+    leaves = [Image.new("RGB", (60, 40), colour) for colour in ("white", "grey", "black")]
+    leaves[0].save(scans / "3.tif", save_all=True, append_images=leaves[1:])
+    with browser(scans, out) as client:
+        assert wait_for(client, "3.tif", lambda page: page["width"] is not None)["pages"] == 3
+        assert wait_for(client, "2.png", lambda page: page["width"] is not None)["pages"] == 1
+
+
 def test_names_are_text_whatever_they_hold(scans: Path, out: Path) -> None:
     save(scans / "<img src=x onerror=alert(1)>.png")
     if sys.platform == "linux":

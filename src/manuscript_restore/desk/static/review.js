@@ -45,6 +45,8 @@ export class Review extends EventTarget {
     this.#at("state").textContent = parts.filter(Boolean).join(", ");
     this.#at("reason").textContent = page.reason;
     this.#at("reason").hidden = !page.reason;
+    this.#at("several").textContent = page.pages > 1 ? t("several", { n: page.pages }) : "";
+    this.#at("several").hidden = !(page.pages > 1);
     for (const [id, decision] of [["accept", "accepted"], ["reject", "rejected"]]) {
       this.#at(id).ariaPressed = page.decision === decision;
       this.#at(id).ariaDisabled = !isMade(page); // it keeps the focus
