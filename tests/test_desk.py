@@ -379,6 +379,19 @@ def test_pages_that_are_dropped_on_an_empty_desk(tmp_path: Path, out: Path) -> N
     assert (out / "f. 3r.png").is_file()
 
 
+def test_a_pdf_can_be_dropped_on_the_desk(tmp_path: Path, out: Path) -> None:
+    leaves = [Image.new("RGB", (240, 160), colour) for colour in ("white", "grey")]
+    leaves[0].save(tmp_path / "book", "PDF", save_all=True, append_images=leaves[1:])
+    with browser(None, out) as client:
+        answer = client.put("/api/upload/book", content=(tmp_path / "book").read_bytes())
+        assert answer.status_code == 201, answer.text
+        assert (answer.json()["name"], answer.json()["pages"]) == ("book.pdf", 2)
+        assert restore(client, "book.pdf")["state"] == "restored"
+        text = client.put("/api/upload/notes.txt", content=b"what a scholar notes of the page " * 3)
+        assert "is neither an image (JPEG, " in text.text
+    assert (out / "book.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_an_upload_takes_no_other_pages_place(scans: Path, out: Path) -> None:
     content = (scans / "2.png").read_bytes()
     with browser(scans, out) as client:
