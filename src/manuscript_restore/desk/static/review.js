@@ -7,7 +7,7 @@ import { number, percent, t } from "./strings.js";
 const TYPING_MS = 1200;
 /** How the scores are written; others are left out. */
 const SCORES = {
-  change_mean: (value) => `${number(value)} ΔE₀₀`, changed_share: percent, damage_mean: percent, confidence_mean: percent,
+  change_mean: (value) => `${value > 0 && value < 0.05 ? `< ${number(0.1)}` : number(value)} ΔE₀₀`, changed_share: percent, damage_mean: percent, confidence_mean: percent,
 };
 
 export class Review extends EventTarget {
