@@ -456,8 +456,6 @@ def test_an_export_stays_out_of_a_folder_of_results(scans: Path, out: Path) -> N
 
 
 def test_the_desk_of_a_single_file_names_the_mend(scans: Path) -> None:
-    from manuscript_restore.cli import app
-
     for name, said in (("2.png", "is no folder; give the one it is in"), ("none", "no such folder; check")):
         result = CliRunner().invoke(app, ["view", str(scans / name), "--no-open"])
         assert result.exit_code == 1
