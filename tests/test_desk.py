@@ -76,6 +76,14 @@ def test_pages_in_natural_order_with_their_sizes(scans: Path, out: Path) -> None
         assert (desk["name"], desk["out"], desk["has_maps"]) == ("scans", str(out), True)
 
 
+def test_a_file_of_several_pages_says_how_many(scans: Path, out: Path) -> None:
+    leaves = [Image.new("RGB", (60, 40), colour) for colour in ("white", "grey", "black")]
+    leaves[0].save(scans / "3.tif", save_all=True, append_images=leaves[1:])
+    with browser(scans, out) as client:
+        assert wait_for(client, "3.tif", lambda page: page["width"] is not None)["pages"] == 3
+        assert wait_for(client, "2.png", lambda page: page["width"] is not None)["pages"] == 1
+
+
 def test_names_are_text_whatever_they_hold(scans: Path, out: Path) -> None:
     save(scans / "<img src=x onerror=alert(1)>.png")
     if sys.platform == "linux":
@@ -371,6 +379,19 @@ def test_pages_that_are_dropped_on_an_empty_desk(tmp_path: Path, out: Path) -> N
     assert (out / "f. 3r.png").is_file()
 
 
+def test_a_pdf_can_be_dropped_on_the_desk(tmp_path: Path, out: Path) -> None:
+    leaves = [Image.new("RGB", (240, 160), colour) for colour in ("white", "grey")]
+    leaves[0].save(tmp_path / "book", "PDF", save_all=True, append_images=leaves[1:])
+    with browser(None, out) as client:
+        answer = client.put("/api/upload/book", content=(tmp_path / "book").read_bytes())
+        assert answer.status_code == 201, answer.text
+        assert (answer.json()["name"], answer.json()["pages"]) == ("book.pdf", 2)
+        assert restore(client, "book.pdf")["state"] == "restored"
+        text = client.put("/api/upload/notes.txt", content=b"what a scholar notes of the page " * 3)
+        assert "is neither an image (JPEG, " in text.text
+    assert (out / "book.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_an_upload_takes_no_other_pages_place(scans: Path, out: Path) -> None:
     content = (scans / "2.png").read_bytes()
     with browser(scans, out) as client:
@@ -432,3 +453,10 @@ def test_an_export_stays_out_of_a_folder_of_results(scans: Path, out: Path) -> N
     with browser(scans, out) as client:
         decide(client, restore(client, "2.png"), "accepted")
         assert client.post("/api/export", json={}).json()["folder"] == str(out / "accepted-2")
+
+
+def test_the_desk_of_a_single_file_names_the_mend(scans: Path) -> None:
+    for name, said in (("2.png", "is no folder; give the one it is in"), ("none", "no such folder; check")):
+        result = CliRunner().invoke(app, ["view", str(scans / name), "--no-open"])
+        assert result.exit_code == 1
+        assert said in result.stderr

@@ -118,6 +118,23 @@ def test_evidence_is_left_out_and_the_order_is_natural(tmp_path: Path) -> None:
             assert metadata["dc:title"] == "धर्मः"
 
 
+def test_evidence_of_a_restored_pdf_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "restored"
+    folder.mkdir()
+    pikepdf.new().save(folder / "b.pdf")
+    Image.fromarray(scan()).save(folder / "b.pdf.1.change.png")
+    Image.fromarray(scan()).save(folder / "b.pdf.1.2.damage.png")
+    result = run(folder, "-o", tmp_path / "book.pdf")
+    assert result.exit_code == 1
+    assert "holds evidence of pages, but no page image" in result.stderr
+    Image.fromarray(scan()).save(folder / "1.png")
+    result = run(folder, "-o", tmp_path / "book.pdf")
+    assert result.stdout == f"1 page in {tmp_path / 'book.pdf'}\n"
+    assert "left out, as they cannot be read: 1 PDF" in result.stderr
+    with pikepdf.open(tmp_path / "book.pdf") as pdf:
+        assert [page.label for page in pdf.pages] == ["1"]
+
+
 def test_what_cannot_be_done_is_said_and_nothing_is_written(tmp_path: Path) -> None:
     folder, out = tmp_path / "scans", tmp_path / "book.pdf"
     folder.mkdir()

@@ -193,3 +193,16 @@ def test_the_given_xml_is_never_written_over(scan: Path, tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "inputs are never overwritten" in " ".join(result.stderr.split())
     assert (tmp_path / "out/1.xml").read_bytes() == PAGE
+
+
+def test_a_folder_whose_xml_belongs_to_no_page_is_told(scan: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "xml"
+    folder.mkdir()
+    (folder / "f1r.xml").write_bytes(PAGE.replace(b"1.png", b"f1r.png"))
+    arguments = "restore", scan.parent, "-o", tmp_path / "out", "--page-xml", folder
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "no PAGE-XML or ALTO file there belongs to a page" in " ".join(result.stderr.split())
+    assert "belongs to a page" not in run(*arguments).stderr  # nothing is restored: nothing is known
+    (folder / "f1r.xml").write_bytes(PAGE)
+    assert "belongs to a page" not in run(*arguments, "--overwrite").stderr

@@ -158,6 +158,16 @@ def test_jpeg_2000_cannot_be_signed(archive, scan: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out.jp2").exists()
 
 
+def test_a_pdf_cannot_be_signed(archive, scan: Path, tmp_path: Path) -> None:
+    chain, key, _ = archive(ec.generate_private_key(ec.SECP256R1()))
+    Image.open(scan).save(tmp_path / "book.pdf")
+    result = run(tmp_path / "book.pdf", "-o", tmp_path / "out", "--sign-cert", chain, "--sign-key", key)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert "a PDF cannot be signed; leave it or --sign-cert out" in said
+    assert "--format" not in said  # a PDF stays one
+
+
 def test_a_source_in_jpeg_2000_is_named(archive, scan: Path, tmp_path: Path) -> None:
     chain, key, root = archive(ec.generate_private_key(ec.SECP256R1()))
     source = tmp_path / "1.jp2"

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -34,19 +35,24 @@ def pdf(
             raise UserError(f"--out {out}: must end in .pdf")
         if out.exists() and not overwrite:
             raise UserError(f"{out}: is there already; give --overwrite to replace it")
-        found = find_images(folder)
-        places = set(found)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = find_images(folder)
+        for warning in told:
+            print(warning.message, file=sys.stderr)
         files = [
             file
-            for file in found
-            if not ((match := EVIDENCE.fullmatch(file.name)) and file.with_name(match[1]) in places)
+            for file in found  # a restored PDF has evidence, too, but is no image
+            if not ((match := EVIDENCE.fullmatch(file.name)) and file.with_name(match[1]).is_file())
         ]
+        if not files:
+            raise UserError(f"{folder}: holds evidence of pages, but no page image; give another folder")
         out.parent.mkdir(parents=True, exist_ok=True)
         num_pages = write_book(out, files, title=title or folder.resolve().name, dpi=dpi)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    print(f"{num_pages} pages in {out}")
+    print(f"{num_pages} page{'' if num_pages == 1 else 's'} in {out}")
 
 
 def main() -> None:

@@ -119,6 +119,13 @@ def restore(
         with alone_in(folder):
             progress = PageProgress(planned, report)
             outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
+        done = any(outcome.status in ("restored", "partly", "sound") for outcome in outcomes)
+        if output.page_xml and done and not output.page_xml.is_used:
+            print(
+                f"--page-xml {page_xml}: no PAGE-XML or ALTO file there belongs to a page; "
+                "such a file names the page's image, or is called as it is",
+                file=sys.stderr,
+            )
         if book:
             outcomes += _give_back(book, outcomes, restorer.identity, base_url, iiif_tiles)
         if report:

@@ -41,10 +41,9 @@ def view(
     """
     try:
         if folder and not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; check the path")
-        place = out or (
-            folder.resolve().with_name(f"{folder.resolve().name}-restored") if folder else Path("restored")
-        )
+            mend = "is no folder; give the one it is in" if folder.exists() else "no such folder; check the path"
+            raise UserError(f"{folder}: {mend}")
+        place = out or (_beside(folder) if folder else Path("restored"))
         try:
             import starlette  # noqa: F401
             import uvicorn  # noqa: F401

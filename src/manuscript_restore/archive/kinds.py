@@ -134,7 +134,11 @@ def of_file(path: str | Path) -> Kind | None:
 
 def of_document(path: str | Path) -> Kind | None:
     """What a file is for who restores documents, to whom a PDF is one: it is read if its extra is there."""
-    kind = of_file(path)
+    return as_document(of_file(path))
+
+
+def as_document(kind: Kind | None) -> Kind | None:
+    """A kind for who restores documents."""
     if kind and kind.name == "PDF":
         return Kind("PDF") if find_spec("pikepdf") else PDF
     return kind

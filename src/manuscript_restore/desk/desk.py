@@ -130,6 +130,7 @@ class Desk:
                 "name": page.name,
                 "width": page.width,
                 "height": page.height,
+                "pages": page.num_pages,
                 "state": page.state,
                 "share": round(page.share, 3),
                 "reason": page.reason,

@@ -35,6 +35,7 @@ class DeskPage:
     width: int | None = None
     height: int | None = None
     orientation: int = 1
+    num_pages: int | None = None
     state: str = "new"
     share: float = 0.0
     reason: str = ""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from manuscript_restore.archive import Page, open_document
+from manuscript_restore.archive import Document, Page, open_document
 from manuscript_restore.archive.tiff_rows import StreamedPage
 from manuscript_restore.desk.kept import Kept
 from manuscript_restore.desk.wish import StoppedError
@@ -48,8 +48,8 @@ Crop = Callable[[int, int, int, int], Bytes]
 
 
 @contextlib.contextmanager
-def first_page(path: Path) -> Iterator[Page]:
-    """The first page of a file, also of one that is refused as its copy would lose something.
+def looked_at(path: Path) -> Iterator[Document]:
+    """A file to look at, also one that is refused as its copy would lose something.
 
     Raises:
         UserError: It cannot be looked at.
@@ -59,6 +59,17 @@ def first_page(path: Path) -> Iterator[Page]:
             document = stack.enter_context(open_document(path))
         except UserError:
             document = stack.enter_context(open_document(path, lossy=True))
+        yield document
+
+
+@contextlib.contextmanager
+def first_page(path: Path) -> Iterator[Page]:
+    """The first page of a file that is `looked_at`.
+
+    Raises:
+        UserError: It cannot be looked at.
+    """
+    with looked_at(path) as document:
         yield document.pages[0]
 
 

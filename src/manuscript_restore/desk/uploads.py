@@ -19,6 +19,7 @@ WHOLE_BYTES = 500_000_000
 """Of formats that are read in one piece: all but TIFF."""
 MAX_NAME = 150
 """Characters of a name."""
+_SUFFIXES = {**FORMATS, ".pdf": "PDF"}
 _FIRST = 64
 _BESIDE = re.compile(rf"\.({'|'.join(['flagged', *ENDINGS])})$", re.IGNORECASE)
 
@@ -39,8 +40,8 @@ def safe_name(name: str, kind: Kind) -> str:
     name = "".join("_" if each in ':*?"<>|' or not each.isprintable() else each for each in name)
     name = name.encode("utf-8", "replace").decode().lstrip(". ").rstrip(". ")
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a name, no path)
-    if FORMATS.get(suffix.lower()) != kind.name:
-        stem, suffix = name, next(suffix for suffix, format in FORMATS.items() if format == kind.name)
+    if _SUFFIXES.get(suffix.lower()) != kind.name:
+        stem, suffix = name, next(suffix for suffix, format in _SUFFIXES.items() if format == kind.name)
     stem = _BESIDE.sub(r"_\1", stem[:MAX_NAME].rstrip(". ")) or "page"
     while len(f"{stem}{suffix}".encode()) > MAX_NAME:
         stem = stem[:-1]
@@ -104,9 +105,9 @@ async def _written(path: Path, chunks: AsyncIterator[bytes], name: str) -> tuple
 
 
 def _kind_of(start: bytes, name: str) -> tuple[Kind, int]:
-    kind = kinds.by_content(start[:_FIRST])
+    kind = kinds.as_document(kinds.by_content(start[:_FIRST]))
     if kind is None:
-        raise UserError(f"{name}: is not an image ({', '.join(kinds.MAGIC)})")
+        raise UserError(f"{name}: is neither an image ({', '.join(kinds.MAGIC)}) nor a PDF")
     if kind.tool:
         raise UserError(f"{name}: {kind.reason}")
     return kind, UPLOAD_BYTES if kind.name == "TIFF" else WHOLE_BYTES

@@ -6,7 +6,7 @@ from typing import Any
 
 from manuscript_restore.desk.folder import DeskPage, UnknownError
 from manuscript_restore.desk.kept import Kept
-from manuscript_restore.desk.pictures import TILE, Pictures, encoded, first_page, num_levels, tile_of
+from manuscript_restore.desk.pictures import TILE, Pictures, encoded, looked_at, num_levels, tile_of
 from manuscript_restore.errors import UserError
 
 THUMBNAIL = 256
@@ -34,7 +34,8 @@ class Views:
         """
         if page.width is None or page.height is None:
             try:
-                with first_page(page.layer("original")[0]) as first:
+                with looked_at(page.layer("original")[0]) as document:
+                    first, page.num_pages = document.pages[0], len(document.pages)
                     turned = first.orientation >= 5
                     page.orientation = first.orientation
                     size = (first.height, first.width) if turned else (first.width, first.height)

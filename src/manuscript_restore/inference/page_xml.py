@@ -76,9 +76,14 @@ class PageXml:
     Args:
         folder: The folder.
 
+    Attributes:
+        is_used: Whether any of them belonged to a page yet.
+
     Raises:
         UserError: It is no folder.
     """
+
+    is_used = False
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -111,6 +116,7 @@ class PageXml:
                     "restore that image, or take the file away"
                 )
             found.append(layout)
+        self.is_used |= bool(found)
         return found
 
     def _files(self) -> list[tuple[Path, Layout | str]]:

@@ -71,8 +71,10 @@ class Signer:
         """Refuse a format that cannot be signed.
 
         Raises:
-            UserError: It is JPEG 2000.
+            UserError: It is JPEG 2000 or PDF.
         """
+        if format == "PDF":  # which stays one, whatever --format says
+            raise UserError(f"{target}: a PDF cannot be signed; leave it or --sign-cert out")
         if format not in _TYPES:
             raise UserError(f"{target}: {format} cannot be signed; give --format tif, or leave --sign-cert out")
 

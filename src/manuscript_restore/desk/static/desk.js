@@ -84,7 +84,7 @@ function describe(page) {
 function caption(page) {
   const made = page.layers.includes("restored") ? "restored" : "original";
   const held = at("picture").dataset.held === "true";
-  at("caption").textContent = t(held ? "original" : at("preview").checked ? "previewed" : made);
+  at("caption").textContent = t(held ? "original" : at("preview").checked ? `previewed.${made}` : made);
   at("caption-left").hidden = picture.mode !== "curtain" || held;
 }
 

@@ -7,7 +7,7 @@ import { number, percent, t } from "./strings.js";
 const TYPING_MS = 1200;
 /** How the scores are written; others are left out. */
 const SCORES = {
-  change_mean: (value) => `${number(value)} ΔE₀₀`, changed_share: percent, damage_mean: percent, confidence_mean: percent,
+  change_mean: (value) => `${value > 0 && value < 0.05 ? `< ${number(0.1)}` : number(value)} ΔE₀₀`, changed_share: percent, damage_mean: percent, confidence_mean: percent,
 };
 
 export class Review extends EventTarget {
@@ -45,6 +45,8 @@ export class Review extends EventTarget {
     this.#at("state").textContent = parts.filter(Boolean).join(", ");
     this.#at("reason").textContent = page.reason;
     this.#at("reason").hidden = !page.reason;
+    this.#at("several").textContent = page.pages > 1 ? t("several", { n: page.pages }) : "";
+    this.#at("several").hidden = !(page.pages > 1);
     for (const [id, decision] of [["accept", "accepted"], ["reject", "rejected"]]) {
       this.#at(id).ariaPressed = page.decision === decision;
       this.#at(id).ariaDisabled = !isMade(page); // it keeps the focus
