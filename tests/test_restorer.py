@@ -530,3 +530,14 @@ def test_tiles_do_not_show_as_patches() -> None:
     coarse = [torch.nn.functional.avg_pool2d(x[None], 32)[0].std(dim=(1, 2)).mean() for x in (patchy, even)]
     assert coarse[0] > 0.02
     assert coarse[1] < 0.1 * coarse[0]
+
+
+def test_a_grey_scan_stays_grey_in_rgb() -> None:
+    tint = torch.tensor([0.9, 0.8, 0.5])[:, None, None]
+    grey = torch.rand(1, 90, 70).expand(3, -1, -1)
+    restored = restorer(lambda tiles: tiles * tint).restore(grey)
+    torch.testing.assert_close(restored[0], restored[2], atol=1e-6, rtol=0)
+    assert (restored - grey).abs().max() > 0.1
+    coloured = grey * torch.tensor([1, 0.8, 0.6])[:, None, None]
+    tinted = restorer(lambda tiles: tiles * tint).restore(coloured)
+    assert (tinted[0] - tinted[2]).max() > 0.3

@@ -38,6 +38,8 @@ DAMAGED_PAGE = 0.15
 DOUBT = 1.0
 """… and is taken to be so where that is doubtful, by so much of a logit: what ails a page ails it everywhere, and
 a restoration that comes and goes shows as blotches. (Hysteresis, as in Canny 1986.)"""
+COLOURLESS = 2 / 255
+"""Difference of a tile's colours up to which it has none."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], "Tensor")
 FloatPicture = TypeVar("FloatPicture", NDArray[Any], "Tensor")
 
@@ -325,6 +327,9 @@ class Restorer:
         if self.backend.has_maps:
             papers = survey.papers or (paper_colour(original), paper_colour(restored))
             restored = blend(restored, settle_colours(restored, original, papers), damage)
+        colourless = np.ptp(original, axis=1).max(axis=(1, 2)) <= COLOURLESS
+        grey = original[colourless]  # a grey scan stays grey in RGB, too
+        restored[colourless] = grey + to_grey(restored[colourless] - grey)
         if settings.keep_colour:
             restored = blend(restored, keep_support_colour(restored, original), damage)
         if survey.gain is not None:
