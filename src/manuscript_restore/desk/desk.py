@@ -157,7 +157,7 @@ class Desk:
         return [
             each.id
             for each in named
-            if counts[name := each.task.source.name] == 1 or sha256(each.task.source) == hash_of[name]
+            if counts[name := each.task.source.name] == 1 or _hash_of(each.task.source) == hash_of[name]
         ]
 
     def tell(self, page: DeskPage) -> None:
@@ -297,3 +297,11 @@ class Desk:
                     with contextlib.suppress(UserError):  # the disk is full; the note is in the file of all
                         self.reviews.keep(page)
         self.tell(page)
+
+
+def _hash_of(path: Path) -> str:
+    """Empty of a file that is gone or cannot be read."""
+    try:
+        return sha256(path)
+    except OSError:
+        return ""
