@@ -504,3 +504,15 @@ def test_of_a_pdf_that_is_restored_in_part_it_is_said(tmp_path: Path, out: Path)
             page = pages_of(client)["book.pdf"]
             page = restore(client, "book.pdf") if page["state"] == "new" else page
             assert page["reason"].startswith("page 2: is truncated")
+
+
+def test_what_a_killed_desk_has_left_is_removed_and_nothing_else(scans: Path, out: Path) -> None:
+    left = [out / "originals/.0123456789abcdef.partial", out / ".accepted.ab_c1234/accepted/1.png"]
+    others = [out / "originals/.mine.partial", out / ".accepted.mine/1.png", out / "originals/1.png"]
+    for path in [*left, *others]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(out / "page.png").replace(path)
+    with browser(scans, out):
+        assert [path.exists() for path in left] == [False, False]
+        assert not (out / ".accepted.ab_c1234").exists()
+        assert all(path.exists() for path in others)
