@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import shutil
 import sys
@@ -460,3 +461,86 @@ def test_the_desk_of_a_single_file_names_the_mend(scans: Path) -> None:
         result = CliRunner().invoke(app, ["view", str(scans / name), "--no-open"])
         assert result.exit_code == 1
         assert said in result.stderr
+
+
+def test_texts_that_are_no_unicode_are_answered(scans: Path, out: Path) -> None:
+    if sys.platform == "linux":
+        (scans / os.fsdecode(b"caf\xe9.png")).symlink_to("/dev/null")
+    with browser(scans, out) as client:
+        page = restore(client, "2.png")
+        said = {"decision": "accepted", "note": "\ud800"}
+        assert client.post(f"/api/pages/{page['id']}/decision", content=json.dumps(said)).status_code == 200
+        assert client.get("/api/pages").status_code == 200
+    with browser(scans, out) as client:
+        assert pages_of(client)["2.png"]["decision"] == "accepted"
+
+
+def test_numbers_that_are_none_are_no_record(scans: Path, out: Path) -> None:
+    for number in ("NaN", "1e999"):
+        with browser(scans, out) as client:
+            restore(client, "2.png")
+        record = sidecar(out / "2.png")
+        record["pages"][0]["change_mean"] = "?"
+        (out / "2.png.json").write_text(json.dumps(record).replace('"?"', number))
+        with browser(scans, out) as client:
+            assert pages_of(client)["2.png"]["scores"] is None
+
+
+def test_what_is_written_in_the_list_meanwhile_stays(scans: Path, out: Path) -> None:
+    with browser(scans, out) as client:
+        decide(client, restore(client, "2.png"), "accepted", "kept")
+        own = (out / "review.csv").read_text("utf-8-sig").replace("name,", "shelf,name,")
+        (out / "review.csv").write_text(own.replace("2.png,", "B7,2.png,"))
+        page = restore(client, "10.png")
+        decide(client, page, "rejected")
+        assert [(row["shelf"], row["name"]) for row in rows(client)] == [("B7", "2.png"), ("", "10.png")]
+        (out / "review.csv").write_bytes(b"spoilt")
+        answer = client.post(f"/api/pages/{page['id']}/decision", json={"decision": "accepted"})
+        assert answer.status_code == 422
+        assert (out / "review.csv").read_bytes() == b"spoilt"
+        assert pages_of(client)["10.png"]["decision"] == "rejected"
+
+
+def test_a_note_alone_leaves_the_decision(scans: Path, out: Path) -> None:
+    with browser(scans, out) as client:
+        page = decide(client, restore(client, "2.png"), "accepted")
+        answer = client.post(f"/api/pages/{page['id']}/decision", json={"note": "more"}).json()
+        assert (answer["decision"], answer["note"]) == ("accepted", "more")
+
+
+def test_a_file_that_has_gone_stops_no_other_page(scans: Path, out: Path) -> None:
+    save(scans / "other/2.png", 7)
+    with browser(scans, out) as client:
+        like = [pages_of(client)["2.png"]["id"]]
+        (scans / "other/2.png").unlink()
+        assert restore(client, "10.png", like=like)["settings"]["like"] == like
+        assert restore(client, "leaves/2.png")["state"] == "restored"
+
+
+def test_of_a_pdf_that_is_restored_in_part_it_is_said(tmp_path: Path, out: Path) -> None:
+    pikepdf = pytest.importorskip("pikepdf")
+    from .pdf_pages import FULL, PICTURES, add_page, jpeg, picture, scan
+
+    (tmp_path / "scans").mkdir()
+    with pikepdf.new() as pdf:
+        cut = picture(pdf, jpeg(scan())[:3000], pikepdf.Name.DCTDecode, pikepdf.Name.DeviceRGB)
+        for drawn in (PICTURES["rgb"](pdf), cut):
+            add_page(pdf, (drawn, FULL))
+        pdf.save(tmp_path / "scans/book.pdf")
+    for _ in range(2):  # at the next start, too
+        with browser(tmp_path / "scans", out) as client:
+            page = pages_of(client)["book.pdf"]
+            page = restore(client, "book.pdf") if page["state"] == "new" else page
+            assert page["reason"].startswith("page 2: is truncated")
+
+
+def test_what_a_killed_desk_has_left_is_removed_and_nothing_else(scans: Path, out: Path) -> None:
+    left = [out / "originals/.0123456789abcdef.partial", out / ".accepted.ab_c1234/accepted/1.png"]
+    others = [out / "originals/.mine.partial", out / ".accepted.mine/1.png", out / "originals/1.png"]
+    for path in [*left, *others]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(out / "page.png").replace(path)
+    with browser(scans, out):
+        assert [path.exists() for path in left] == [False, False]
+        assert not (out / ".accepted.ab_c1234").exists()
+        assert all(path.exists() for path in others)

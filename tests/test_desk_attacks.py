@@ -128,6 +128,8 @@ def test_a_token_is_asked_of_all(scans: Path, out: Path) -> None:
         assert (entry.status_code, entry.headers["location"]) == (303, "/")
         assert {"HttpOnly", "SameSite=strict"} <= set(entry.headers["set-cookie"].split("; "))
         assert client.get("/api/pages").status_code == 200  # the client keeps cookies, as browsers do
+        odd = f'other={{"a":1}}; desk_{PORT}=t0ken'  # of another service of this machine
+        assert client.get("/api/pages", headers={"Cookie": odd}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -601,6 +601,7 @@ def test_a_folder_keeps_one_manifest(server: Server, tmp_path: Path, monkeypatch
         (["https://a.example/1.json", "https://a.example/2.json"], "one manifest at a time"),
         (["book.json"], "book.json: cannot be read"),
         (["book.json", "--base-url", "here"], "must be the http address"),
+        (["book.json", "--base-url", "http://["], "is no address"),
         (["scans", "--base-url", "http://a/"], "are for a IIIF manifest"),
         (["http://127.0.0.1:1/m"], "--allow-private"),
     ],
@@ -612,3 +613,40 @@ def test_wrong_arguments(
     result = restore(*arguments, "-o", "out", monkeypatch=monkeypatch)
     assert result.exit_code == 1
     assert message in result.stderr
+
+
+def test_texts_and_numbers_that_are_none_stop_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.services |= {name: Service(page(1)) for name in ("a", "b", "c")}
+    book = manifest(server, ["a", "b", "c"])
+    book["items"][0]["label"] = {"none": ["f.\ud800"]}
+    book["items"][1]["items"][0]["items"][0]["target"] += "#xywh=0,0,1,1"
+    body = book["items"][2]["items"][0]["items"][0]["body"]
+    body["service"], body["id"] = [], f"{server.url}/c?\ud800"
+    text = json.dumps(book).replace('"width": 110', f'"width": 1{"0" * 400}')
+    (tmp_path / "book.json").write_text(text)
+    result = restore(tmp_path / "book.json", "-o", tmp_path / "out", "--allow-private", monkeypatch=monkeypatch)
+    assert result.exit_code == 1
+    assert "canvas 3" in result.stderr
+    assert "is no address" in result.stderr
+    made = json.loads((tmp_path / "out/manifest.json").read_text("utf-8"))
+    assert [item["label"] for item in made["items"]] == [item["label"] for item in book["items"]]
+    assert "2 pages: 2 restored" in result.stdout
+
+
+@pytest.mark.parametrize("report", [None, "book.json", "out/manifest.json", "out/originals/manifest.json"])
+def test_no_manifest_is_written_over(
+    report: str | None, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.services["a"] = Service(page(1))
+    out, given = tmp_path / "out", tmp_path / ("book.json" if report else "out/manifest.json")
+    out.mkdir()
+    given.write_text(json.dumps(manifest(server, ["a"])))
+    before = given.read_bytes()
+    told = ["--report", tmp_path / report] if report else []
+    result = restore(given, "-o", out, "--allow-private", *told, monkeypatch=monkeypatch)
+    assert result.exit_code == 1
+    assert "another" in result.stderr
+    assert given.read_bytes() == before
+    assert server.asked == []

@@ -1,6 +1,8 @@
 """Page images into one PDF without loss: the bytes that went in come out, and pdfium draws what Pillow shows."""
 
 import io
+import os
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -153,3 +155,22 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(tmp_path: Path) -> N
     before = out.read_bytes()
     assert run(folder, "-o", out, "--overwrite").exit_code == 0
     assert out.read_bytes() == before  # the same images give the same file
+
+
+def test_names_of_any_bytes_and_pages_of_any_size(tmp_path: Path) -> None:
+    folder = tmp_path / (os.fsdecode(b"scans\xe9") if sys.platform == "linux" else "scans")
+    folder.mkdir()
+    for name, size in (("a", (5, 9)), (folder.name, (9, 9)), ("wide", (30_000, 2))):
+        Image.new("RGB", size, "white").save(folder / f"{name}.png")
+    assert run(folder, "-o", tmp_path / "book.pdf").exit_code == 0
+    with pikepdf.open(tmp_path / "book.pdf") as pdf:
+        assert {page.label for page in pdf.pages} == {"a", folder.name.replace("\udce9", "\\xe9"), "wide"}
+        assert [float(side) for side in pdf.pages[0].MediaBox] == pytest.approx([0, 0, 3, 5.4])  # none is smaller
+
+
+def test_a_place_where_no_folder_can_be(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "scans/a.png")
+    result = run(tmp_path / "scans", "-o", tmp_path / "scans/a.png/book.pdf")
+    assert result.exit_code == 1
+    assert "cannot be made" in result.stderr

@@ -227,8 +227,8 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
-def restore(path: Path) -> Result:
-    arguments = ["restore", str(path), "-o", str(path.parent / "out")]
+def restore(path: Path, *options: str) -> Result:
+    arguments = ["restore", str(path), "-o", str(path.parent / "out"), *options]
     with little_memory():
         return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
@@ -296,8 +296,12 @@ def test_an_xfa_form_is_refused(tmp_path: Path) -> None:
 def test_one_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "book.pdf"
     book(grey, grey)(path)
-    path.write_bytes(path.read_bytes()[:-300])  # the table of its objects is gone
-    result = restore(path)
-    assert result.exit_code == 0, result.output
-    with pikepdf.open(tmp_path / "out/book.pdf") as pdf:
-        assert len(pdf.pages) == 2
+    content = path.read_bytes()
+    for size in (len(content) - 300, len(content) * 3 // 4):  # without the table of its objects; without a picture
+        path.write_bytes(content[:size])
+        result = restore(path, "--overwrite")
+        assert result.exit_code == 1
+        assert "the file is damaged" in " ".join(result.output.split())  # what is written of it no longer says so
+        assert "1 restored in part" in result.output
+        with pikepdf.open(tmp_path / "out/book.pdf") as pdf:
+            assert len(pdf.pages) == 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,8 @@ def test_coordinates_are_copied_byte_for_byte(scan: Path, tmp_path: Path) -> Non
     for name, content in (("page/1.xml", PAGE), ("alto/scan1.xml", ALTO), ("other.xml", b"<x/>")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+    (folder / "lost.xml").symlink_to("nowhere")
+    os.mkfifo(folder / "1.xml")  # reading it would wait for ever
     arguments = scan, "-o", out, "--format", "jpg", "--page-xml", folder
     assert run("restore", *arguments).exit_code == 0
     assert (out / "page/1.xml").read_bytes() == PAGE.replace(b'"img/1.png"', b'"1.jpg"')

@@ -177,7 +177,9 @@ def test_a_source_in_jpeg_2000_is_named(archive, scan: Path, tmp_path: Path) -> 
     assert read(tmp_path / "out.tif", root)[0]["ingredients"][0]["title"] == "1.jp2"
 
 
-def test_wrong_certificates_get_a_clear_word(archive, scan: Path, tmp_path: Path) -> None:
+def test_wrong_certificates_get_a_clear_word(
+    archive, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain, key, _ = archive(ec.generate_private_key(ec.SECP256R1()))
     _, other, _ = archive(ec.generate_private_key(ec.SECP256R1()))
     out = tmp_path / "out.png"
@@ -192,5 +194,8 @@ def test_wrong_certificates_get_a_clear_word(archive, scan: Path, tmp_path: Path
     assert "cannot be read (No such file" in said("--sign-cert", tmp_path / "none", "--sign-key", key)
     assert "holds no certificate" in said("--sign-cert", key, "--sign-key", key)
     assert "cannot be used" in said("--sign-cert", chain, "--sign-key", chain)
-    assert "check the certificate" in said("--sign-cert", chain, "--sign-key", other)
+    monkeypatch.setattr(Restorer, "from_checkpoint", lambda *_, **__: pytest.fail("told after the work has begun"))
+    assert "check it and its key" in said("--sign-cert", chain, "--sign-key", other)
+    (tmp_path / "spoilt.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert "check it and its key" in said("--sign-cert", tmp_path / "spoilt.pem", "--sign-key", key)
     assert list(tmp_path.glob(".*")) == []

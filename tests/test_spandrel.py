@@ -27,18 +27,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_tile_comes_out_as_of_the_network(models: list[Path], which: int) -> None:
+def test_it_is_known_for_what_it_is(models: list[Path], which: int) -> None:
     opened = spandrel.ModelLoader().load_from_file(models[which] / WEIGHTS)
     assert opened.architecture.name == models[which].name
-    assert (opened.purpose, opened.scale, opened.input_channels, opened.output_channels) == (
-        "Restoration",
-        1,
-        3,
-        3,
-    )
+    assert (opened.purpose, opened.scale) == ("Restoration", 1)
+    assert (opened.input_channels, opened.output_channels) == (3, 3)
+
+
+def test_a_tile_comes_out_as_of_the_network(models: list[Path]) -> None:
+    plain = models[1]  # with maps, colours are held
+    opened = spandrel.ModelLoader().load_from_file(plain / WEIGHTS)
     seen = torch.from_numpy(tiles(1, 70, 41))  # no multiple of the patch
     with torch.inference_mode():
-        expected = load_model(models[which])(seen)
+        expected = load_model(plain)(seen)
     assert (expected - seen).abs().max() > 0.01
     torch.testing.assert_close(opened(seen), expected, atol=1e-5, rtol=0)
 

@@ -125,10 +125,26 @@ BOMB = b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>" + b"".join(
         (CAMERA.decode().encode("utf-16"), "UTF-8"),
         (b"<x>" + b" " * 17 * 2**20 + b"</x>", "larger"),
         (b"<x " + b" ".join(b"a%d='1'" % i for i in range(200_000)) + b"/>", "more than 1,000"),
+        (b"<x>" * 500 + b"</x>" * 500, "200 in each other"),
+        (b"<x>" + b"<y/>" * 300_000 + b"</x>", "more than 200,000 elements"),
+        (b"<x>" + (b"<y " + b" ".join(b"a%d=''" % i for i in range(900)) + b"/>") * 300 + b"</x>", "no rdf:RDF"),
         (b"\xff\x00nothing of the kind", "broken"),
         (b"<x:a/>", "not declared"),
     ],
-    ids=["bomb", "external", "cut", "no RDF", "UTF-16", "huge", "attributes", "noise", "prefix"],
+    ids=[
+        "bomb",
+        "external",
+        "cut",
+        "no RDF",
+        "UTF-16",
+        "huge",
+        "attributes",
+        "deep",
+        "elements",
+        "tags",
+        "noise",
+        "prefix",
+    ],
 )
 def test_hostile_packets_are_kept_as_they_are(packet, said):
     notes, started = [], time.perf_counter()
@@ -136,6 +152,13 @@ def test_hostile_packets_are_kept_as_they_are(packet, said):
     assert len(notes) == 1
     assert said in notes[0]
     assert time.perf_counter() - started < 10
+
+
+def test_many_edits_take_no_time():
+    started = time.perf_counter()
+    done = xml_bytes.edited(b"ab" * 2**21, ((2 * i, 2 * i + 1, b"") for i in range(40_000)))
+    assert done == b"b" * 40_000 + b"ab" * (2**21 - 40_000)
+    assert time.perf_counter() - started < 5
 
 
 def new_xmp(_, packet, notes):

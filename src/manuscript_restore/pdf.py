@@ -18,7 +18,9 @@ def pdf(
     folder: Annotated[Path, typer.Argument(help="Folder of page images, and all below it, in natural order.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PDF.")],
     title: Annotated[str | None, typer.Option(help="Of the book; without: the name of the folder.")] = None,
-    dpi: Annotated[float, typer.Option(min=1, help="Resolution of images that do not say theirs.")] = 300,
+    dpi: Annotated[
+        float, typer.Option(min=1, max=100_000, help="Resolution of images that do not say theirs.")
+    ] = 300,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a PDF that is there.")] = False,
 ) -> None:
     """Put the page images of a folder into one PDF, without loss.
@@ -30,6 +32,7 @@ def pdf(
     try:
         from manuscript_restore.archive.pdf_book import write_book
         from manuscript_restore.images import find_images
+        from manuscript_restore.inference.folders import make_folder
 
         if out.suffix.lower() != ".pdf":
             raise UserError(f"--out {out}: must end in .pdf")
@@ -47,7 +50,7 @@ def pdf(
         ]
         if not files:
             raise UserError(f"{folder}: holds evidence of pages, but no page image; give another folder")
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         num_pages = write_book(out, files, title=title or folder.resolve().name, dpi=dpi)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

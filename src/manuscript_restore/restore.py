@@ -100,7 +100,7 @@ def restore(
             page_xml=page_xml,
         )
         weights = find_model(model)  # a wrong name is told before hours of fetching
-        book = _fetch(inputs, out, base_url, iiif_tiles, allow_private)
+        book = _fetch(inputs, out, report, base_url, iiif_tiles, allow_private)
         if book:
             inputs, out = book.files, book.restored
         planned = plan(inputs, out, suffix=suffix, beside=output.beside)
@@ -140,7 +140,9 @@ def restore(
         raise typer.Exit(1)
 
 
-def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allow_private: bool) -> "Book | None":
+def _fetch(
+    inputs: list[str], out: Path, report: Path | None, base_url: str | None, tiles: bool, allow_private: bool
+) -> "Book | None":
     """Fetch the pages of a IIIF manifest; None: the inputs are none."""
     from manuscript_restore import iiif
 
@@ -154,6 +156,7 @@ def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allo
     from manuscript_restore.inference.folders import alone_in
 
     iiif.check(base_url, tiles)
+    _check_manifests(inputs[0], out, report)
     console = Console(stderr=True)
     with alone_in(out):
         book = iiif.Book.open(inputs, out, allow_private=allow_private)
@@ -163,6 +166,17 @@ def _fetch(inputs: list[str], out: Path, base_url: str | None, tiles: bool, allo
     if not book.files:
         raise UserError(f"{inputs[0]}: none of its pages could be fetched")
     return book
+
+
+def _check_manifests(source: str, out: Path, report: Path | None) -> None:
+    """Refuse to write over the manifest that is given, or a report over one of the book's."""
+    from manuscript_restore.inference.plan import same_file
+
+    if same_file(out / "manifest.json", Path(source)):
+        raise UserError(f"{source}: would be replaced by that of the restored book; give another output folder")
+    written = {os.path.realpath(out / name) for name in ("manifest.json", "originals/manifest.json")}
+    if report and (same_file(report, Path(source)) or os.path.realpath(report) in written):
+        raise UserError(f"--report {report}: is the place of a manifest; give another name")
 
 
 def _give_back(
@@ -217,11 +231,11 @@ class PageProgress:
                 outcomes.append(outcome)
                 self.update(outcome.task, 1)
                 if outcome.status == "failed":
-                    self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False)
+                    self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False, soft_wrap=True)
                 elif outcome.status == "flagged":
-                    self._bar.console.print(f"flagged: {outcome.reason}", markup=False)
+                    self._bar.console.print(f"flagged: {outcome.reason}", markup=False, soft_wrap=True)
                 elif outcome.status in ("restored", "partly", "sound") and outcome.reason:
-                    self._bar.console.print(f"{outcome.written}: {outcome.reason}", markup=False)
+                    self._bar.console.print(f"{outcome.written}: {outcome.reason}", markup=False, soft_wrap=True)
         self._print_summary(outcomes)
         return outcomes
 

@@ -26,12 +26,13 @@ _READERS = {"JPEG": jpeg.read, "PNG": png.read, "WEBP": webp.read, "JPEG2000": j
 
 @dataclass(frozen=True)
 class Document:
-    """An open file of one or more pages; ``notes`` say what was converted or could not be kept."""
+    """An open file of one or more pages; ``notes`` say what was converted, could not be kept, or is damaged."""
 
     path: Path
     format: str
     pages: list[Page]
     notes: list[str]
+    is_damaged: bool = False
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -84,7 +85,7 @@ def open_document(
                 raise ValueError("no page in the file")
         for page in pages:
             _check_size(page, notes)
-        yield Document(path, format, pages, notes)
+        yield Document(path, format, pages, notes, notes.is_damaged)
 
 
 def _start_of(path: Path) -> bytes:

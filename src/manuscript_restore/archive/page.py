@@ -103,11 +103,15 @@ class Notes(list[str]):
     Args:
         name: What messages call the file.
         lossy: Whether it is only looked at: what would be refused, as pixels would be lost, is noted instead.
+
+    Attributes:
+        is_damaged: Whether something of the file could not be read, and the rest could.
     """
 
     def __init__(self, name: str, *, lossy: bool = False) -> None:
         super().__init__()
         self.name, self.lossy = name, lossy
+        self.is_damaged = False
 
     def lose(self, what: str) -> None:
         """Note a loss of pixels; raises `UserError` unless that is allowed."""

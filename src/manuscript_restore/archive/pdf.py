@@ -98,6 +98,10 @@ def read_pages(
         except Exception as error:  # whatever a library says of broken bytes
             left[_damaged(error)] |= numbers
     notes.extend(f"{note} ({_ranges(sorted(numbers))})" for note, numbers in converted.items())
+    if any("reconstruct" in str(warning) for warning in pdf.get_warnings()):  # as of one that is cut off
+        notes.append("the file is damaged: it was read as far as that goes, and pages of it may be empty")
+        notes.is_damaged = True
+    notes.is_damaged |= any(reason.startswith("damaged") for reason, numbers in left.items() if numbers)
     said = _said(left)
     notes.extend([said] if said else [])
     if not pages:

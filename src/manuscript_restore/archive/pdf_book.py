@@ -1,5 +1,6 @@
 """A PDF of page images, nothing of them lost: JPEG and JPEG 2000 byte for byte, other pixels packed anew."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,8 @@ from manuscript_restore.files import whole_file
 if TYPE_CHECKING:
     from pikepdf import Object, Pdf
 
-_MAX_POINTS = 14_400
-"""Largest side of a page in user units (ISO 32000-1, annex C)."""
+_MIN_POINTS, _MAX_POINTS = 3, 14_400
+"""Sides of a page in user units (ISO 32000-1, annex C)."""
 _SPACES = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
 _MATRICES = {
     1: (1, 0, 0, 1, 0, 0),
@@ -144,12 +145,14 @@ class _Book:
         size = [page.width / x * 72, page.height / y * 72]
         if page.orientation > 4:
             size.reverse()
+        size = [side * max(1, _MIN_POINTS / min(size)) for side in size]
         unit = -(-max(size) // _MAX_POINTS)
         width, height = (side / unit for side in size)
         a, b, c, d, e, f = _MATRICES[page.orientation]
         numbers = (a * width, b * height, c * width, d * height, e * width, f * height)
         matrix = " ".join(f"{number:.5f}".rstrip("0").rstrip(".") for number in numbers)
-        added = self._pdf.add_blank_page(page_size=(width, height)).obj
+        added = self._pdf.add_blank_page().obj
+        added.MediaBox = pikepdf.Array([0, 0, width, height])
         if unit > 1:
             added.UserUnit = unit
         added.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Im0=self._image(page, picture)))
@@ -189,8 +192,13 @@ class _Book:
         numbers = pikepdf.Array()
         for number, label in enumerate(self._labels):
             numbers.append(number)
-            numbers.append(pikepdf.Dictionary(P=pikepdf.String(label)))
+            numbers.append(pikepdf.Dictionary(P=pikepdf.String(_readable(label))))
         self._pdf.Root.PageLabels = pikepdf.Dictionary(Nums=numbers)
         with self._pdf.open_metadata(set_pikepdf_as_editor=False) as metadata:
-            metadata["dc:title"] = title
+            metadata["dc:title"] = _readable(title)
         self._spool.into(self._pdf)
+
+
+def _readable(name: str) -> str:
+    """A name of any bytes as text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -8,13 +8,17 @@ from xml.parsers import expat
 MAX_BYTES = 64 * 2**20
 """Of a file; larger ones are not looked into."""
 
+MAX_ELEMENTS, MAX_DEPTH = 1_000_000, 200
+"""Of a file, all and one in the other: each takes memory a hundred times its bytes."""
+
 MAX_NAMES = 1000
 """Attributes of an element, and namespaces that hold there."""
 
 _ENCODINGS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
 """In which markup is the bytes of ASCII."""
 
-_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_TAG = re.compile(rb"<(?:[^>\"']++|\"[^\"]*\"|'[^']*')*>")
+_ATTRIBUTE = re.compile(rb"\s([^\s=]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Element:
         return next((element for element in self.walk() if element.name == name), None)
 
 
-def parse(data: bytes) -> Element:
+def parse(data: bytes, *, max_elements: int = MAX_ELEMENTS) -> Element:
     """The root of a file in UTF-8, ASCII or ISO 8859-1.
 
     Raises:
@@ -67,7 +71,7 @@ def parse(data: bytes) -> Element:
         raise ValueError(f"is larger than {MAX_BYTES >> 20} MB")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("is in UTF-16; write it in UTF-8")
-    builder = _Builder(data)
+    builder = _Builder(data, max_elements)
     try:
         builder.parser.Parse(data, True)
     except expat.ExpatError as error:
@@ -81,17 +85,20 @@ def edited(data: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
     >>> edited(b"one two", [(4, 7, b"three"), (0, 0, b"> ")])
     b'> one three'
     """
-    for start, end, new in sorted(edits, reverse=True):
-        data = data[:start] + new + data[end:]
-    return data
+    parts, at = [], 0
+    for start, end, new in sorted(edits):
+        parts += [data[at:start], new]
+        at = end
+    return b"".join([*parts, data[at:]])
 
 
 class _Builder:
     """Makes the elements of what the parser meets."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, max_elements: int) -> None:
         self.root = Element("", {}, {}, 0, 0)
         self._data, self._open = data, list[Element]()
+        self._left, self._max_elements = max_elements, max_elements
         self._scopes: list[dict[str, str]] = [{"xml": "http://www.w3.org/XML/1998/namespace"}]
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
@@ -110,6 +117,9 @@ class _Builder:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         start = self.parser.CurrentByteIndex
+        self._left -= 1
+        if self._left < 0 or len(self._open) >= MAX_DEPTH:
+            raise ValueError(f"has more than {self._max_elements:,} elements, or {MAX_DEPTH} in each other")
         tag = _TAG.match(self._data, start)
         if tag is None:
             raise ValueError("is in an encoding that is not known; write it in UTF-8")
@@ -122,15 +132,14 @@ class _Builder:
             raise ValueError(f"has an element of more than {MAX_NAMES:,} attributes or namespaces")
         self._scopes.append(scope)
         named, spans = {}, {}
+        places = {match[1]: match.span() for match in _ATTRIBUTE.finditer(tag[0])}
         for key, value in attributes.items():
             if key == "xmlns" or key.startswith("xmlns:"):
                 continue
-            pattern = rb"\s%s\s*=\s*(?:\"[^\"]*\"|'[^']*')" % re.escape(key.encode())
-            place = re.search(pattern, tag[0])
             full = _named(key, scope) if ":" in key else key
             named[full] = value
-            if place:
-                spans[full] = (start + place.start(), start + place.end())
+            if place := places.get(key.encode()):
+                spans[full] = (start + place[0], start + place[1])
         element = Element(_named(name, scope), named, spans, start, tag.end())
         if self._open:
             self._open[-1].children.append(element)

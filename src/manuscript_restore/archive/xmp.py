@@ -28,6 +28,7 @@ _NEW = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="%s">\n</rdf:RDF
 _BEGIN, _END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n', b'\n<?xpacket end="w"?>'
 MAX_BYTES = 16 * 2**20
 """Of a packet that is looked into."""
+MAX_ELEMENTS = 200_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _said(error: ValueError) -> str:
 
 
 def _edited(packet: bytes, mark: Mark, notes: list[str]) -> bytes:
-    root = xml_bytes.parse(packet)
+    root = xml_bytes.parse(packet, max_elements=MAX_ELEMENTS)
     rdf = root.find(f"{{{_RDF}}}RDF")
     if rdf is None:
         raise ValueError("has no rdf:RDF")

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -73,13 +73,22 @@ def make_app(desk: Desk, *, port: int, token: str | None = None) -> ASGIApp:
     return Guard(app, port=port, token=token)
 
 
+class _Json(Response):
+    """JSON in ASCII: names of files, and so what is said of them, may hold what UTF-8 has no bytes for."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 async def _said(_: Request, error: Exception) -> Response:
     """An error as one plain sentence."""
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        return _Json({"error": error.detail}, error.status_code, error.headers)
     if isinstance(error, UserError):
-        return JSONResponse({"error": str(error)}, _STATUS.get(type(error), 422))
-    return JSONResponse({"error": "the desk could not do this; the terminal says why"}, 500)
+        return _Json({"error": str(error)}, _STATUS.get(type(error), 422))
+    return _Json({"error": "the desk could not do this; the terminal says why"}, 500)
 
 
 class _Handlers:
@@ -91,16 +100,16 @@ class _Handlers:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def desk(self, _: Request) -> Response:
-        return JSONResponse(self._desk.described())
+        return _Json(self._desk.described())
 
     async def pages(self, _: Request) -> Response:
-        return JSONResponse([self._desk.shown(page) for page in self._desk.pages.values()])
+        return _Json([self._desk.shown(page) for page in self._desk.pages.values()])
 
     async def page(self, request: Request) -> Response:
         page = self._desk.page(request.path_params["id"])
         with contextlib.suppress(UserError):  # which its state then tells
             await run_in_threadpool(self._desk.views.size, page)
-        return JSONResponse(self._desk.shown(page))
+        return _Json(self._desk.shown(page))
 
     async def events(self, _: Request) -> Response:
         return StreamingResponse(self._desk.events.listen(), media_type="text/event-stream")
@@ -114,7 +123,7 @@ class _Handlers:
 
     async def info(self, request: Request) -> Response:
         page = self._desk.page(request.path_params["id"])
-        return JSONResponse(await run_in_threadpool(self._desk.views.info, page, request.path_params["layer"]))
+        return _Json(await run_in_threadpool(self._desk.views.info, page, request.path_params["layer"]))
 
     async def tile(self, request: Request) -> Response:
         wanted: dict[str, Any] = request.path_params
@@ -142,7 +151,7 @@ class _Handlers:
     async def restore(self, request: Request) -> Response:
         page = self._desk.page(request.path_params["id"])
         await run_in_threadpool(self._desk.restore, page, Wish.of(await _json(request)))
-        return JSONResponse(self._desk.shown(page), 202)
+        return _Json(self._desk.shown(page), 202)
 
     async def restore_many(self, request: Request) -> Response:
         said = await _json(request)
@@ -151,32 +160,32 @@ class _Handlers:
             raise UserError('pages: must be a list of ids, or "new"')
         wanted = None if ids == "new" else ids
         number = await run_in_threadpool(self._desk.restore_many, wanted, Wish.of(said))
-        return JSONResponse({"waiting": number}, 202)
+        return _Json({"waiting": number}, 202)
 
     async def cancel(self, request: Request) -> Response:
         page = self._desk.page(request.path_params["id"])
         await run_in_threadpool(self._desk.cancel, page)
-        return JSONResponse(self._desk.shown(page), 202)
+        return _Json(self._desk.shown(page), 202)
 
     async def decision(self, request: Request) -> Response:
         page, said = self._desk.page(request.path_params["id"]), await _json(request)
-        decision, note = said.get("decision"), said.get("note", page.note)
+        decision, note = said.get("decision", page.decision), said.get("note", page.note)
         if not isinstance(note, str) or not isinstance(decision, str | None):
             raise UserError("decision and note: must be text")
         await run_in_threadpool(self._desk.decide, page, decision, note)
-        return JSONResponse(self._desk.shown(page))
+        return _Json(self._desk.shown(page))
 
     async def upload(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")
         size = int(length) if length.isdecimal() else None
         page = await self._desk.take_in(request.path_params["name"], request.stream(), size)
-        return JSONResponse(self._desk.shown(page), 201)
+        return _Json(self._desk.shown(page), 201)
 
     async def export(self, request: Request) -> Response:
         format = (await _json(request)).get("format")
         if not isinstance(format, str | None):
             raise UserError("format: must be text or null")
-        return JSONResponse(await run_in_threadpool(self._desk.export, format))
+        return _Json(await run_in_threadpool(self._desk.export, format))
 
     async def review(self, _: Request) -> Response:
         headers = {"Content-Disposition": 'attachment; filename="review.csv"'}

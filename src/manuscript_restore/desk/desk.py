@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 
 from manuscript_restore.archive.kinds import FORMATS
 from manuscript_restore.desk.events import Events
-from manuscript_restore.desk.export import export
+from manuscript_restore.desk.export import clear_exports, export
 from manuscript_restore.desk.folder import ORIGINALS, DeskPage, UnknownError, find_pages, page_of
 from manuscript_restore.desk.kept import Kept
 from manuscript_restore.desk.pictures import encoded
 from manuscript_restore.desk.preview import Previewer
 from manuscript_restore.desk.review import DECISIONS, MAX_NOTE, Reviews
-from manuscript_restore.desk.uploads import UPLOAD_BYTES, receive
+from manuscript_restore.desk.uploads import UPLOAD_BYTES, clear_uploads, receive
 from manuscript_restore.desk.views import Views
 from manuscript_restore.desk.wish import Wish
 from manuscript_restore.desk.work import Worker
@@ -57,6 +57,8 @@ class Desk:
         self.lock = threading.RLock()
         self.events = Events()
         self.reviews = Reviews(out)
+        clear_uploads(out)
+        clear_exports(out)
         self.pages = {page.id: page for page in find_pages(folder, out, self.output)}
         for page in self.pages.values():
             self.reviews.recall(page)
@@ -158,7 +160,7 @@ class Desk:
         return [
             each.id
             for each in named
-            if counts[name := each.task.source.name] == 1 or sha256(each.task.source) == hash_of[name]
+            if counts[name := each.task.source.name] == 1 or _hash_of(each.task.source) == hash_of[name]
         ]
 
     def tell(self, page: DeskPage) -> None:
@@ -298,3 +300,11 @@ class Desk:
                     with contextlib.suppress(UserError):  # the disk is full; the note is in the file of all
                         self.reviews.keep(page)
         self.tell(page)
+
+
+def _hash_of(path: Path) -> str:
+    """Empty of a file that is gone or cannot be read."""
+    try:
+        return sha256(path)
+    except OSError:
+        return ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ FOLDER = "accepted"
 BAND = 256
 """Rows that are converted at once."""
 QUALITY = 95
+_UNFINISHED = re.compile(rf"\.{FOLDER}\.[a-z0-9_]{{8}}")  # as `tempfile` names them
 
 
 def export(
@@ -60,6 +62,13 @@ def export(
             return _placed(folder, out, taken), failed
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}); check the disk") from error
+
+
+def clear_exports(out: Path) -> None:
+    """Remove what a desk that was killed had copied; ``out`` must be held."""
+    for path in out.glob(f".{FOLDER}.*"):
+        if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _copy(page: DeskPage, folder: Path, suffix: str | None) -> None:

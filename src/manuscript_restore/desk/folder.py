@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,7 +85,9 @@ class DeskPage:
             self.reason = str(self.record.get("flagged") or "changed more than the limit").partition("; ")[0]
         else:
             pages = self.record.get("pages") or [{}]
-            self.state, self.reason = ("sound" if all(page.get("sound") for page in pages) else "restored"), ""
+            self.state = "sound" if all(page.get("sound") for page in pages) else "restored"
+            said = str(self.record.get("flagged") or "")  # of a PDF, what was left as it is
+            self.reason = said.replace(f"{self.task.source}: ", "")
 
     def layer(self, name: str) -> tuple[Path, int | None]:
         """The file of a layer, and how it is turned if it does not say so itself.
@@ -102,13 +105,19 @@ class DeskPage:
 def read_record(path: Path) -> dict[str, Any]:
     """A sidecar; empty if there is none, or what is there is something else."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
         settings, pages = content["settings"], content["pages"]
         like = (settings["like"] or {}).get("pages", [])
         is_record = isinstance(content["output"]["sha256"], str) and all(isinstance(page, dict) for page in pages)
         return content if is_record and all(each["file"] and each["sha256"] for each in like) else {}
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError("no number that browsers read")
+    return value
 
 
 def check_inside(path: Path, folder: Path) -> None:

@@ -7,10 +7,10 @@ CORS, CORP), cannot send the header `X-Desk` (no CORS), and cannot come by a nam
 
 import secrets
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,11 +75,8 @@ class Guard:
         return None
 
     def _knows(self, headers: Headers) -> bool:
-        try:
-            cookies = SimpleCookie("; ".join(headers.getlist("cookie")))
-        except CookieError:
-            return False
-        return self._cookie in cookies and self._is_token(cookies[self._cookie].value)
+        cookies = cookie_parser("; ".join(headers.getlist("cookie")))  # others' may be odd; they come along
+        return self._is_token(cookies.get(self._cookie, ""))
 
     def _entry(self, scope: Scope) -> Response:
         """Of who comes with the printed address, which leaves the token behind; others are refused."""

@@ -36,14 +36,28 @@ class Reviews:
     def __init__(self, out: Path) -> None:
         self.path, self._out = out / NAME, out
         self._rows: dict[str, dict[str, str]] = {}
-        if self.path.exists():
-            try:
-                text = io.StringIO(self.path.read_bytes().decode("utf-8-sig"), newline="")
-                rows = [{k: _plain(v or "") for k, v in row.items() if k} for row in csv.DictReader(text)]
-                self._rows = {row["name"]: row for row in rows}
-            except (OSError, ValueError, KeyError, csv.Error, AttributeError) as error:
-                what = "must be UTF-8, with commas, and begin with a line of names"
-                raise UserError(f"{self.path}: cannot be read; it {what}; mend it, or move it away") from error
+        self._read_as: tuple[int, int] | None = None
+        self._read()
+
+    def _read(self) -> None:
+        """Take in the file if it is not as it was read or written last: somebody may write in it meanwhile."""
+        if not self.path.exists() or self._read_as == self._state():
+            return
+        try:
+            state = self._state()
+            text = io.StringIO(self.path.read_bytes().decode("utf-8-sig"), newline="")
+            reader = csv.DictReader(text)
+            rows = [{k: _plain(v or "") for k, v in row.items() if k} for row in reader]
+            if "name" not in (reader.fieldnames or ["name"]):
+                raise ValueError("another file")
+            self._rows, self._read_as = {row["name"]: row for row in rows}, state
+        except (OSError, ValueError, KeyError, csv.Error, AttributeError) as error:
+            what = "must be UTF-8, with commas, and begin with a line of names"
+            raise UserError(f"{self.path}: cannot be read; it {what}; mend it, or move it away") from error
+
+    def _state(self) -> tuple[int, int]:
+        file = self.path.stat()
+        return file.st_mtime_ns, file.st_size
 
     def recall(self, page: DeskPage) -> None:
         """Give a page what was written of it; a picture that was made since then is undecided."""
@@ -68,10 +82,17 @@ class Reviews:
         review = {"decision": page.decision, "note": page.note, "date": date}
         said = {"state": page.state, "decision": page.decision or "", "note": page.note}
         said |= {"date": date, "sha256": hash}
-        self._rows[page.name] = {**self._rows.get(page.name, {}), "name": page.name, **said}
         check_inside(self.path.parent, self._out)
-        with whole_file(self.path) as unfinished:
-            unfinished.write_bytes(self.as_csv())
+        self._read()
+        before = self._rows
+        self._rows = {**before, page.name: {**before.get(page.name, {}), "name": page.name, **said}}
+        try:
+            with whole_file(self.path) as unfinished:
+                unfinished.write_bytes(self.as_csv())
+        except UserError:
+            self._rows = before  # or it would be written with the next one
+            raise
+        self._read_as = self._state()
         if record := read_record(page.sidecar):
             page.record = {**record, "review": review}
             check_inside(page.sidecar.parent, self._out)

@@ -1,5 +1,6 @@
 """Pages that are dropped on the desk: checked while they come, kept in OUT/originals under a safe name."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -21,6 +22,7 @@ MAX_NAME = 150
 """Characters of a name."""
 _SUFFIXES = {**FORMATS, ".pdf": "PDF"}
 _FIRST = 64
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.partial")
 _BESIDE = re.compile(rf"\.({'|'.join(['flagged', *ENDINGS])})$", re.IGNORECASE)
 
 
@@ -46,6 +48,15 @@ def safe_name(name: str, kind: Kind) -> str:
     while len(f"{stem}{suffix}".encode()) > MAX_NAME:
         stem = stem[:-1]
     return f"{stem}{suffix}"
+
+
+def clear_uploads(out: Path) -> None:
+    """Remove what a desk that was killed had of uploads; ``out`` must be held."""
+    with contextlib.suppress(UserError, OSError):
+        check_inside(out / ORIGINALS, out)
+        for path in (out / ORIGINALS).glob(".*.partial"):
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink()
 
 
 async def receive(

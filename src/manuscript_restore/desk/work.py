@@ -108,7 +108,11 @@ class Worker:
                 self._in_work = None
                 is_stopped = self._stop.is_set() and outcome.status == "failed"
                 is_wanted_again = page.id in self._waiting
-            self._done(page, None if is_stopped else outcome)
+            try:
+                self._done(page, None if is_stopped else outcome)
+            except Exception as error:  # such as of a file that has gone meanwhile; the other pages go on
+                page.state, page.reason = "failed", f"{type(error).__name__}: {error}"
+                self._tell(page)
             if is_wanted_again:
                 page.state = "waiting"
                 self._tell(page)
@@ -134,6 +138,8 @@ class Worker:
             outcome = job.restore(page.task)
         except UserError as error:
             return Outcome(page.task, "failed", str(error))
+        except Exception as error:  # the other pages go on
+            return Outcome(page.task, "failed", f"{type(error).__name__}: {error}")
         if outcome.status != "failed":
             for name in set(ENDINGS) - maps:  # of the picture that was there before
                 with contextlib.suppress(OSError):

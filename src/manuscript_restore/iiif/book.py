@@ -146,7 +146,9 @@ class Book:
         path = self.out / "manifest.json"
         with whole_file(path) as unfinished:
             unfinished.write_text(
-                manifest.made(self.manifest, self.canvases, pages, self.out, base_url, self.source, model), "utf-8"
+                manifest.made(self.manifest, self.canvases, pages, self.out, base_url, self.source, model),
+                "utf-8",
+                "backslashreplace",  # labels that no UTF-8 can be made of, as JSON allows
             )
         return path
 
@@ -184,7 +186,10 @@ def check(base_url: str | None, with_tiles: bool) -> None:
 
 def _base(url: str | None) -> str:
     """The base address, with a slash at its end."""
-    parts = urlsplit(url := url or BASE_URL)
+    try:
+        parts = urlsplit(url := url or BASE_URL)
+    except ValueError as error:
+        raise UserError(f"--base-url {url}: is no address ({error})") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise UserError(f"--base-url {url}: must be the http address at which the output folder is served")
     return url if url.endswith("/") else f"{url}/"

@@ -169,6 +169,8 @@ class Client:
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+            path = quote(parts.path or "/", safe="/%:=@!$&'()*+,;~")
+            query = quote(parts.query, safe="/%:=@!$&()*+,;~?")
         except ValueError as error:
             raise UserError(f"{url}: is no address ({error})") from error
         if parts.scheme not in ("http", "https") or not host or parts.username is not None:
@@ -178,8 +180,7 @@ class Client:
             tls = self._tls if parts.scheme == "https" else None
             self._connection = Connection(host, port, tls, self._timeout_s, self._allow_private)
             self._connected = (parts.scheme, host, port)
-        path = quote(parts.path or "/", safe="/%:=@!$&'()*+,;~")
-        return self._connection, f"{path}?{quote(parts.query, safe='/%:=@!$&()*+,;~?')}" if parts.query else path
+        return self._connection, f"{path}?{query}" if query else path
 
 
 def _body(response: http.client.HTTPResponse, url: str, max_bytes: int) -> bytes:

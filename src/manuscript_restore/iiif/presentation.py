@@ -185,7 +185,7 @@ def _area(annotation: Json, canvas: Json) -> float:
         if part[1] == "percent:":
             return width * height / 10_000
         return width * height / (float(canvas["width"]) * float(canvas["height"]))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return 0.0
 
 

@@ -239,7 +239,7 @@ class Job:
                     f"if it looks right, give --overwrite --max-change {most + 1:.0f}"
                 ),
             )
-        elif work.faults:
+        elif work.faults or document.is_damaged:
             status, reason = "partly", "; ".join(work.faults)
         elif all(page.get("sound") for page in pages):
             status = "sound"

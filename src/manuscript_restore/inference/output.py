@@ -64,7 +64,7 @@ class Output:
 class Outcome:
     """What became of a task, and why.
 
-    ``status`` is ``restored``, ``partly`` (pages of it that are damaged were left as they are), ``sound`` (left as
+    ``status`` is ``restored``, ``partly`` (of a damaged PDF, what could be), ``sound`` (left as
     it is), ``skipped`` (there already), ``flagged`` or ``failed``.
     """
 

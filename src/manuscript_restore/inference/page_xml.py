@@ -124,7 +124,7 @@ class PageXml:
         with self._lock:
             if time.monotonic() - self._looked >= RESCAN:  # in a watched folder more may come
                 known = {}
-                for path in sorted(self._folder.rglob("*.xml")):
+                for path in sorted(filter(Path.is_file, self._folder.rglob("*.xml"))):  # no pipes, no dead links
                     changed = path.stat().st_mtime_ns
                     before = self._known.get(path)
                     known[path] = before if before and before[0] == changed else (changed, _read(path))

@@ -1,9 +1,12 @@
 """Content Credentials (C2PA 2): pages signed with the archive's own certificate, on this machine alone."""
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from PIL import Image
 
 from manuscript_restore.archive.xmp import ENHANCED, Mark
 from manuscript_restore.errors import UserError
@@ -11,6 +14,7 @@ from manuscript_restore.files import unfinished_name
 from manuscript_restore.inference.record import Origin
 
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp"}
+_CREATED = {"action": "c2pa.created", "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty"}
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _OFFLINE = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -40,7 +44,7 @@ class Signer:
         """Of the two files.
 
         Raises:
-            UserError: One cannot be read or is no such file, or the extra is missing.
+            UserError: One cannot be read, is no such file or signs nothing, or the extra is missing.
         """
         try:
             import c2pa  # noqa: F401
@@ -65,7 +69,27 @@ class Signer:
         plain = private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return cls(texts[0], plain.decode(), _algorithm(private, key), str(certificates))
+        signer = cls(texts[0], plain.decode(), _algorithm(private, key), str(certificates))
+        signer._try()
+        return signer
+
+    def _try(self) -> None:
+        """Sign a picture of one pixel: what is wrong with the certificate is told before hours of work."""
+        import c2pa
+
+        picture = io.BytesIO()
+        Image.new("L", (1, 1)).save(picture, "PNG")
+        info = c2pa.C2paSignerInfo(self.algorithm, self.chain.encode(), self.key.encode(), None)
+        manifest = json.dumps({"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [_CREATED]}}]})
+        try:
+            with (
+                c2pa.Context.from_dict(_OFFLINE) as context,
+                c2pa.Builder(manifest, context) as builder,
+                c2pa.Signer.from_info(info) as signer,
+            ):
+                builder.sign(signer, "image/png", picture, io.BytesIO())
+        except c2pa.C2paError as error:
+            raise UserError(f"--sign-cert {self.name}: cannot be used ({error}); check it and its key") from error
 
     def check(self, format: str, target: Path) -> None:
         """Refuse a format that cannot be signed.
