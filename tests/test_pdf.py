@@ -158,7 +158,7 @@ def test_everything_but_the_pictures_stays(tmp_path: Path, encrypted: bool) -> N
     rights = pikepdf.Permissions(print_highres=False)
     options = {"encryption": pikepdf.Encryption(owner="mine", user="", allow=rights)} if encrypted else {}
     book = full_book(tmp_path / "book.pdf", **options)
-    assert restore(book, "-o", tmp_path / "out").exit_code == 0
+    assert restore(book, "-o", tmp_path / "out", "--no-mark").exit_code == 0
     out = tmp_path / "out/book.pdf"
     assert beside_pictures(out) == beside_pictures(book)
     assert text_of(out) == text_of(book)
@@ -167,10 +167,37 @@ def test_everything_but_the_pictures_stays(tmp_path: Path, encrypted: bool) -> N
     assert not encrypted or beside_pictures(out)["encrypted"]
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("packet", ["title", "none", "broken", "PDF/A"])
+def test_the_file_says_that_it_was_enhanced(tmp_path: Path, packet: str, encrypted: bool) -> None:
+    book = full_book(tmp_path / "first.pdf")
+    with pikepdf.open(book) as pdf:
+        if packet == "none":
+            del pdf.Root.Metadata
+        if packet == "broken":
+            pdf.Root.Metadata = pdf.make_stream(b"<x:xmpmeta")
+        if packet == "PDF/A":
+            with pdf.open_metadata() as metadata:
+                metadata["pdfaid:part"] = "2"
+        options = {"encryption": pikepdf.Encryption(owner="mine", user="")} if encrypted else {}
+        pdf.save(tmp_path / "book.pdf", fix_metadata_version=False, **options)
+    assert restore(tmp_path / "book.pdf", "-o", tmp_path / "out", "--sidecar").exit_code == 0
+    notes = json.loads((tmp_path / "out/book.pdf.json").read_text())["output"]["notes"]
+    with pikepdf.open(tmp_path / "book.pdf") as before, pikepdf.open(tmp_path / "out/book.pdf") as after:
+        if packet in ("title", "none"):
+            with after.open_metadata(set_pikepdf_as_editor=False) as metadata:
+                source_type = metadata["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"]
+                assert source_type.endswith("/algorithmicallyEnhanced")
+                assert metadata.get("dc:title") == ("Hitopadesha" if packet == "title" else None)
+        else:
+            assert after.Root.Metadata.read_bytes() == before.Root.Metadata.read_bytes()
+            assert any("not marked" in note or "XMP" in note for note in notes)
+
+
 def test_the_same_book_gives_the_same_file(tmp_path: Path) -> None:
     book = full_book(tmp_path / "book.pdf")
     for out in ("1", "2"):
-        restore(book, "-o", tmp_path / out)
+        restore(book, "-o", tmp_path / out, "--no-mark")
     assert (tmp_path / "1/book.pdf").read_bytes() == (tmp_path / "2/book.pdf").read_bytes()
 
 

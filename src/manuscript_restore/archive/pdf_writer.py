@@ -1,14 +1,14 @@
 """A PDF with restored pictures in the places of the others; all else of the file is as it was."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manuscript_restore.archive import colours, jp2, jpeg, rows
-from manuscript_restore.archive.page import Notes, PageDescription, Pixels
+from manuscript_restore.archive import colours, jp2, jpeg, rows, xmp
+from manuscript_restore.archive.page import NewXmp, Notes, PageDescription, Pixels
 from manuscript_restore.archive.pdf import PdfPage, limit_of
 from manuscript_restore.archive.pdf_colours import SRGB
 from manuscript_restore.archive.pdf_spool import Spool
@@ -23,7 +23,11 @@ _REPLACED = ("/Length", "/Filter", "/DecodeParms", "/Decode", "/BitsPerComponent
 
 
 def write(
-    path: Path, pages: Sequence[tuple[PageDescription, Iterable[Pixels]]], notes: list[str], quality: int
+    path: Path,
+    pages: Sequence[tuple[PageDescription, Iterable[Pixels]]],
+    notes: list[str],
+    quality: int,
+    new_xmp: NewXmp | None = None,
 ) -> None:
     """Write a document that was read from a PDF, with other pixels.
 
@@ -34,10 +38,12 @@ def write(
         pages: All pictures of one open document with their rows.
         notes: Takes what could not be kept.
         quality: Of JPEG.
+        new_xmp: Gives the file's XMP packet if a picture has changed, asked for the first of these.
     """
     pdf, profile = _pdf_of(pages), None
+    changed: list[int] = []
     with Spool(path.with_name(f"{path.name}.streams")) as spool:
-        for page, blocks in pages:
+        for number, (page, blocks) in enumerate(pages):
             assert isinstance(page, PdfPage)
             try:
                 pixels = _changed(page, blocks)
@@ -46,12 +52,15 @@ def write(
                 continue
             if pixels is None:
                 continue
+            changed.append(number)
             if page.space == SRGB and profile is None:
                 profile = _srgb(pdf)
             entries = _entries(page, 8 * pixels.dtype.itemsize, profile if page.space == SRGB else page.space)
             spool.put(page.image, entries, _coded(page, pixels, quality))
             del pixels  # before the next page is read
         spool.into(pdf)
+        if new_xmp and changed:
+            _put_xmp(pdf, lambda packet: new_xmp(changed[0], packet, notes), notes)
         with path.open("wb") as file:
             pdf.save(
                 file,
@@ -67,6 +76,21 @@ def _pdf_of(pages: Sequence[tuple[PageDescription, Any]]) -> "Pdf":
     page = pages[0][0]
     assert isinstance(page, PdfPage)
     return page.pdf
+
+
+def _put_xmp(pdf: "Pdf", new: Callable[[bytes], bytes], notes: list[str]) -> None:
+    """Change the file's own packet; that of a PDF/A stays, whose properties are a closed list (ISO 19005)."""
+    import pikepdf
+
+    try:
+        packet = unpacked(pdf.Root.Metadata, xmp.MAX_BYTES) if "/Metadata" in pdf.Root else b""
+    except Exception:  # of kinds that only the library's inside has names for
+        notes.append("the file is not marked: its XMP packet is damaged")
+        return
+    if b"pdfaid" in packet:
+        notes.append("the file is not marked: it is a PDF/A, which allows no such properties")
+    elif (changed := new(packet)) != packet:
+        pdf.Root.Metadata = pdf.make_stream(changed, Type=pikepdf.Name.Metadata, Subtype=pikepdf.Name.XML)
 
 
 def _changed(page: PdfPage, blocks: Iterable[Pixels]) -> Pixels | None:

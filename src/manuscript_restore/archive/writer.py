@@ -65,7 +65,7 @@ def write_pages(
     if format == "PDF":
         from manuscript_restore.archive import pdf_writer  # which imports what an extra brings
 
-        pdf_writer.write(path, pages, notes, quality)
+        pdf_writer.write(path, pages, notes, quality, new_xmp)
         return notes
     if len(pages) != 1:
         raise UserError(f"{name}: {format} holds one page, not {len(pages)}; write TIFF")
