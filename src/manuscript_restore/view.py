@@ -62,7 +62,8 @@ def view(
             desk = Desk(folder, place, restorer)
             token = None if is_loopback(host) else secrets.token_urlsafe(24)
             address = address_of(host, listening, token)
-            print(f"{address}\n{len(desk.pages)} pages; results go to {place}; Ctrl-C ends it", flush=True)
+            count = "1 page" if len(desk.pages) == 1 else f"{len(desk.pages)} pages"
+            print(f"{address}\n{count}; results go to {place}; Ctrl-C ends it", flush=True)
             if token:
                 print(
                     "warning: whoever reads this network can read along; better a tunnel (ssh -L)", file=sys.stderr
