@@ -587,7 +587,7 @@ def test_pages_that_appear_are_restored_until_it_is_told_to_stop(scans: Path, ou
         cut_off(save(scans / "bad.png", 6))
         wait_for(lambda: len(lines(said.read_text())) == 7)
         save(scans / "bad.png", 6)
-        wait_for(lambda: (out / "bad.png").exists())
+        wait_for(lambda: len(lines(said.read_text())) == 8)  # its file is there before its line
         assert process.pid
         os.kill(process.pid, signal.SIGTERM)
         process.join(timeout=60)
