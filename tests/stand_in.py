@@ -2,10 +2,15 @@
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from typer.testing import CliRunner, Result
 
 from manuscript_restore import cli
 from manuscript_restore.inference import Restorer
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Darker:
@@ -31,6 +36,12 @@ class Darker:
 def load(*_: Any, settings: Any = None, seconds: float = 0, **__: Any) -> Restorer:
     """What takes the place of ``Restorer.from_checkpoint``."""
     return Restorer(Darker(seconds), settings=settings)
+
+
+def restore(*arguments: object, monkeypatch: "pytest.MonkeyPatch") -> Result:
+    """``manuscript-restore restore`` with the stand-in, in this process."""
+    monkeypatch.setattr(Restorer, "from_checkpoint", load)
+    return CliRunner().invoke(cli.app, ["restore", *map(str, arguments)], catch_exceptions=False)
 
 
 def main(seconds: float) -> None:

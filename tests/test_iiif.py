@@ -21,17 +21,15 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from manuscript_restore import cli
 from manuscript_restore.errors import UserError
 from manuscript_restore.iiif import Book, client, originals, presentation
 from manuscript_restore.iiif.client import Answer, Client, UnreachableError
 from manuscript_restore.iiif.connection import is_public
-from manuscript_restore.inference import Restorer
 from tests import stand_in
 from tests.iiif_server import Handler, Server, Service, canvas, manifest, page
 from tests.processes import start
+from tests.stand_in import restore
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +41,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def server() -> Iterator[Server]:
     with Server().running() as running:
         yield running
-
-
-def restore(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> Result:
-    """The command with a stand-in that makes every page darker by a tenth."""
-    monkeypatch.setattr(Restorer, "from_checkpoint", stand_in.load)
-    return CliRunner().invoke(cli.app, ["restore", *map(str, arguments)], catch_exceptions=False)
 
 
 def fetched(server: Server, names: list[str], out: Path) -> list[Path]:

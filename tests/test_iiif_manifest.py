@@ -11,16 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from manuscript_restore import cli
 from manuscript_restore.errors import UserError
 from manuscript_restore.iiif import manifest as written
 from manuscript_restore.iiif import presentation
 from manuscript_restore.iiif.upgrade import text, upgrade
-from manuscript_restore.inference import Restorer
-from tests import stand_in
 from tests.iiif_server import Server, Service, manifest, page
+from tests.stand_in import restore
 
 CANVAS = "https://example.org/iiif/book1/canvas/p"
 SERVICE = {
@@ -142,11 +139,6 @@ def without_empty(value: Any) -> Any:
 def server() -> Iterator[Server]:
     with Server().running() as running:
         yield running
-
-
-def restore(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> Result:
-    monkeypatch.setattr(Restorer, "from_checkpoint", stand_in.load)
-    return CliRunner().invoke(cli.app, ["restore", *map(str, arguments)], catch_exceptions=False)
 
 
 def pixels(path: Path) -> np.ndarray:
