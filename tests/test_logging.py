@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from manuscript_restore.config import config_dir
 from manuscript_restore.errors import UserError
 from manuscript_restore.training.loggers import build_loggers
+from manuscript_restore.training.tracking import Kind
 from tests.test_stopping import QUICK
 
 BLOCK = 32768
@@ -107,9 +108,9 @@ def test_wandb_mode_decides_before_the_config(mode, offline, says, monkeypatch, 
         config = compose("train", ["logger=wandb", f"logger.wandb.offline={offline}", f"output_dir={tmp_path}"])
     if says:
         with pytest.raises(UserError, match=re.escape(says)):
-            build_loggers(config.logger)
+            build_loggers(config.logger, Kind("train", None, ()))
         return
-    (logger,) = build_loggers(config.logger)
+    (logger,) = build_loggers(config.logger, Kind("train", None, ()))
     assert logger.experiment.offline
     logger.experiment.finish()
 

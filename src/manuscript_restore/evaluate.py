@@ -12,7 +12,6 @@ import manuscript_restore.requires_train  # noqa: F401  # first: it says what is
 
 # isort: split
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
@@ -37,7 +36,9 @@ from manuscript_restore.evaluation.statistics import Row, Summary, by_group, sum
 from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.metrics.learned import learned_score
 from manuscript_restore.released import find_model, identify
-from manuscript_restore.training.loggers import build_loggers, release
+from manuscript_restore.training.artifacts import log_input_model
+from manuscript_restore.training.loggers import build_loggers, log_table, release
+from manuscript_restore.training.tracking import kind_of_run
 
 TASKS = ("degraded", "pairs", "binarisation", "text")
 
@@ -108,7 +109,7 @@ def evaluate(
         held_out = tuning_pages(datamodule, split, pages)
         settings |= {peer: tune_on(peer, held_out, tune) for peer in track(peers, "tuning peers")}
     classical = {each: build_peer(each, settings[each]) for each in peers}
-    loggers = build_loggers(logger)
+    loggers = build_loggers(logger, kind_of_run("evaluate"))
 
     rows: list[Row] = []
     sections = []
@@ -251,13 +252,15 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def log_results(loggers: Sequence[Any], record: Mapping[str, Any], summaries: Sequence[Summary]) -> None:
-    """Means as numbers to every logger, the whole summary as a table to W&B."""
+    """Means as numbers to every logger, the whole summary as a table and the models to W&B and MLflow."""
     means = {f"{s.task}/{s.method}/{s.score}": s.value.mean for s in summaries if not s.group}
     for each in loggers:
         each.log_hyperparams(dict(record))
         each.log_metrics(means, step=0)
-        if isinstance(each, WandbLogger):
-            each.log_table("summary", list(SUMMARY_HEADS), [list(summary_values(s)) for s in summaries], step=0)
+        log_table(each, "summary", SUMMARY_HEADS, [list(summary_values(s)) for s in summaries], step=0)
+    for model in record["models"].values():
+        log_input_model(loggers, find_model(model["path"]))
+    for each in loggers:
         each.finalize("success")
     release()
 

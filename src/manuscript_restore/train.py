@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
 from manuscript_restore.config import build, call, chosen, launch, plain
+from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
+from manuscript_restore.released import find_model
+from manuscript_restore.training.artifacts import log_input, log_input_model
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
+from manuscript_restore.training.tracking import PAGE_LIST, PATCH, Kind, code_state, fingerprint, kind_of_run
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -71,6 +77,7 @@ def train(
     Raises:
         UserError: A mistake in the config or the data.
     """
+    settings = {key: plain(value) for key, value in locals().items()}  # the whole config, for the loggers
     quiet()
     if not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: must be a whole number from 0 to 2³¹ − 1")
@@ -100,7 +107,8 @@ def train(
     )
     if init_from is not None:
         start_from(net.model, init_from, key="init_from")
-    loggers = build_loggers(logger)
+    kind = kind_of_run("train" if init_from is None else "finetune")
+    loggers = build_loggers(logger, kind)
     run = build(
         trainer,
         "trainer",
@@ -113,15 +121,7 @@ def train(
     )
     if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
-    settings = {
-        "name": name,
-        "data": data,
-        "degradation": degradation,
-        "val_degradation": val_degradation,
-        "trainer": trainer,
-    }
-    for each in loggers:
-        each.log_hyperparams({key: plain(value) for key, value in settings.items()})
+    facts = describe_start(settings, kind, datamodule, loggers) if run.is_global_zero else {}
 
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
@@ -142,6 +142,7 @@ def train(
         "perceptual_network": loss["perceptual"]["network"] if loss["perceptual"]["weight"] else None,
         "scores": scores,
         "pictures": str(Path(output_dir) / "pictures"),
+        **facts,
         **summary,
     }
 
@@ -170,6 +171,27 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
     return [OwnSignals(), *(build(section, key) for key, section in sections)]
+
+
+def describe_start(
+    settings: Mapping[str, Any], kind: Kind, datamodule: PagesDataModule, loggers: Sequence[Any]
+) -> dict[str, Any]:
+    """Tell every logger the config, the state of the code and the pages; W&B and MLflow keep their files, too.
+
+    Returns:
+        ``code`` and ``pages``, as `code_state` and `fingerprint` return them.
+    """
+    folder = Path(settings["output_dir"])
+    facts = {"code": code_state(folder), "pages": fingerprint(datamodule.sources, folder)}
+    for each in loggers:
+        each.log_hyperparams({**settings, **facts, "run": asdict(kind)})
+    log_input(loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
+    if facts["code"].get("dirty") and (folder / PATCH).is_file():
+        log_input(loggers, "code", "code", [folder / PATCH], facts["code"])
+    for model in (settings["init_from"], settings["ckpt_path"]):
+        if model is not None:
+            log_input_model(loggers, find_model(model))
+    return facts
 
 
 def describe(run: L.Trainer) -> dict[str, Any]:

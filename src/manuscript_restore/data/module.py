@@ -137,6 +137,7 @@ class PagesDataModule(L.LightningDataModule):
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed, self.val_seed = strict, seed, val_seed
+        self.sources: dict[str, dict[str, PageSource]] = {}
         self._next_epoch = 0
         self._train: TrainingPages | MixedPages | None = None
         self._real_training_source: PageSource | None = None
@@ -154,6 +155,7 @@ class PagesDataModule(L.LightningDataModule):
         sources = {split: self.splits.sources(split) for split in missing}
         if self.strict:
             check_readable(source["real"] for source in sources.values() if "real" in source)
+        self.sources |= sources  # by split, then by kind
         for split, source in sources.items():
             if split == "train":
                 self._train = self._training_pages(source)

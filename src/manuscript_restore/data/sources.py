@@ -42,6 +42,10 @@ class PageSource(ABC):
     def read(self, index: int) -> NDArray[np.uint8]:
         """Read the page, uint8 (H, W, 3) RGB, or (H, W, 4) with its ink; `UserError` where that is impossible."""
 
+    def file(self, index: int) -> Path | None:
+        """The file on this machine that holds the page, if there is one."""
+        return None
+
     def at(self, epoch: int, slot: int) -> int:
         """Index of the page that is in a slot, 0 to ``len(self) - 1``, in an epoch."""
         return slot
@@ -78,6 +82,10 @@ class FolderSource(PageSource):
     def path(self, index: int) -> Path:
         """Path of the file."""
         return self.root / self.files[index]
+
+    def file(self, index: int) -> Path:
+        """Path of the file."""
+        return self.path(index)
 
     def key(self, index: int) -> str:
         """Absolute path, time and size of the file."""
@@ -192,6 +200,10 @@ class Subset(PageSource):
     def read(self, index: int) -> NDArray[np.uint8]:
         """The source's."""
         return self.source.read(int(self.rows[index]))
+
+    def file(self, index: int) -> Path | None:
+        """The source's."""
+        return self.source.file(int(self.rows[index]))
 
 
 def split_by_name(source: PageSource, val_fraction: float) -> tuple[Subset, Subset]:

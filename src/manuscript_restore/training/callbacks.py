@@ -1,17 +1,22 @@
-"""What a run leaves behind to look at: pictures of fixed validation pages."""
+"""What a run leaves behind: pictures of fixed validation pages and of the worst, the checkpoints as artifacts."""
 
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+import torch.distributed
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.images.figures import contact_sheet
 from manuscript_restore.metrics import psnr, ssim
+from manuscript_restore.training import logged
+from manuscript_restore.training.artifacts import log_model
+from manuscript_restore.training.loggers import log_picture, log_table
 
 TITLES = ("degraded", "restored", "clean")
 
@@ -68,22 +73,86 @@ class ValidationPictures(L.Callback):
         return trainer.is_global_zero and not trainer.sanity_checking and wanted
 
     def _log(self, logger: Any, sheet: Image.Image, step: int) -> None:
-        if isinstance(logger, WandbLogger):
-            logger.log_image("val/pictures", [sheet], step=step, caption=[" | ".join(TITLES)])
-            rows = [
-                [caption[0], *(wandb_image(picture) for picture in row)]
-                for row, caption in zip(self._rows, self._captions, strict=True)
-            ]
-            logger.log_table("val/pages", columns=["page", *TITLES], data=rows, step=step)
-        elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image("val/pictures", pil_to_tensor(sheet), step)
+        rows = [[captions[0], *row] for row, captions in zip(self._rows, self._captions, strict=True)]
+        log_picture(logger, logged.PICTURES, sheet, step=step)
+        log_table(logger, logged.PAGES, ["page", *TITLES], rows, step=step)
 
 
-def wandb_image(picture: Tensor) -> Any:
-    """A (3, H, W) picture in [0, 1] as W&B's image."""
-    import wandb  # an extra: only those who log to it have it
+class WorstPages(L.Callback):
+    """Shows the validation pages that gain least by being restored: a picture, and a table for W&B and MLflow.
 
-    return wandb.Image(picture.permute(1, 2, 0).numpy())
+    Args:
+        folder: Where ``worst.png`` goes, replaced by that of each later validation.
+        num_pages: How many pages.
+        every_n_epochs: Pause between tables.
+    """
+
+    def __init__(self, *, folder: str, num_pages: int = 4, every_n_epochs: int = 1) -> None:
+        if num_pages < 1 or every_n_epochs < 1:
+            raise UserError("callbacks.worst: num_pages and every_n_epochs must be at least 1")
+        self.folder = Path(folder)
+        self.num_pages = num_pages
+        self.every_n_epochs = every_n_epochs
+        self._worst: list[tuple[float, str, list[Tensor]]] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the pages that are among the worst so far."""
+        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+            return
+        pictures = [batch["degraded"], outputs["restored"], batch["clean"]]
+        gains = psnr(pictures[1], pictures[2]) - psnr(pictures[0], pictures[2])
+        limit = self._worst[-1][0] if len(self._worst) == self.num_pages else float("inf")
+        for i, gain in enumerate(gains.tolist()):
+            if gain < limit:
+                self._worst.append((gain, batch["name"][i], [picture[i].cpu() for picture in pictures]))
+        self._worst = self._lowest(self._worst)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write and log them; of all processes, where there are several."""
+        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+            return
+        worst, self._worst = self._worst, []
+        if trainer.world_size > 1:
+            shares: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, worst)
+            worst = self._lowest([each for share in shares for each in share])
+        if not worst or not trainer.is_global_zero:
+            return
+        sheet = contact_sheet([row for _, _, row in worst], [_captions(row, name) for _, name, row in worst])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(self.folder / "worst.png")
+        columns = ["page", "psnr_gain", "input_psnr", "psnr", "input_ssim", "ssim", *TITLES]
+        rows = [[name, gain, *_scores(row), *row] for gain, name, row in worst]
+        for logger in trainer.loggers:
+            log_picture(logger, logged.WORST_PICTURES, sheet, step=trainer.global_step)
+            log_table(logger, logged.WORST_PAGES, columns, rows, step=trainer.global_step)
+
+    def _lowest(self, pages: list[tuple[float, str, list[Tensor]]]) -> list[tuple[float, str, list[Tensor]]]:
+        return nsmallest(self.num_pages, pages, key=lambda page: page[:2])
+
+
+class ModelArtifacts(L.Callback):
+    """Makes the checkpoints of a finished run artifacts in W&B, offline too: ``best``, and the last as ``latest``."""
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log them, the best first."""
+        kept = [each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
+        for each in sorted(kept, key=lambda checkpoint: checkpoint.monitor is None):
+            path = Path(each.best_model_path)
+            if not trainer.is_global_zero or not each.best_model_path or not path.is_file():
+                continue
+            score = {} if each.best_model_score is None else {str(each.monitor): float(each.best_model_score)}
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    log_model(logger, path, alias="best" if each.monitor else "latest", facts=score)
 
 
 def _captions(row: list[Tensor], name: str) -> list[str]:
@@ -93,3 +162,9 @@ def _captions(row: list[Tensor], name: str) -> list[str]:
         return f"{psnr(picture, clean).item():.2f} dB / {ssim(picture, clean).item():.3f}"
 
     return [f"degraded {scores(degraded)}", f"restored {scores(restored)}", f"clean {Path(name).stem[:24]}"]
+
+
+def _scores(row: list[Tensor]) -> list[float]:
+    """PSNR of the degraded and of the restored page, then their SSIM."""
+    degraded, restored, clean = (picture.unsqueeze(0) for picture in row)
+    return [score(picture, clean).item() for score in (psnr, ssim) for picture in (degraded, restored)]

@@ -1,34 +1,81 @@
-"""Loggers from their config sections, and what a finished run leaves in memory."""
+"""Loggers from their config sections, pictures and tables for those that take them, and a run's end."""
 
 import contextlib
 import gc
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from netrc import netrc
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import torch
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, open_dict
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from manuscript_restore.config import build, chosen
 from manuscript_restore.errors import UserError
+from manuscript_restore.training.tracking import Kind
 
 log = logging.getLogger(__name__)
 OFFLINE = {"online": False, "run": False, "shared": False, "offline": True, "dryrun": True}
 """What the values of ``WANDB_MODE`` mean, beside ``disabled``."""
+SQLITE = "sqlite:///"
 
 
-def build_loggers(group: DictConfig | None) -> list[Any]:
+def build_loggers(group: DictConfig | None, kind: Kind) -> list[Any]:
     """The loggers of a config group.
+
+    Args:
+        group: The sections.
+        kind: Of the run: what W&B and MLflow sort it by, where the config says nothing else.
 
     Raises:
         UserError: As `config.build`; or W&B is asked to send the run, and has no account.
     """
-    loggers = [_build_logger(section, where) for where, section in chosen(group, "logger")]
+    loggers = [_build_logger(section, where, kind) for where, section in chosen(group, "logger")]
     return [each for each in loggers if each is not None]
+
+
+def log_picture(logger: Any, key: str, picture: Image.Image, *, step: int) -> None:
+    """Give a picture to W&B, TensorBoard or MLflow; other loggers take none."""
+    if isinstance(logger, WandbLogger):
+        logger.log_image(key, [picture], step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(key, pil_to_tensor(picture), step)
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, picture, key=key, step=step)
+
+
+def log_table(logger: Any, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, step: int) -> None:
+    """Give a table to W&B or, without its pictures, to MLflow; other loggers take none.
+
+    Args:
+        logger: Any.
+        key: Name of the table.
+        columns: Their names.
+        rows: Cells: text, numbers, and pictures (3, H, W) in [0, 1].
+        step: Of the training.
+    """
+    if isinstance(logger, WandbLogger):
+        cells = [[_wandb_image(cell) if isinstance(cell, Tensor) else cell for cell in row] for row in rows]
+        logger.log_table(key, columns=list(columns), data=cells, step=step)
+    elif isinstance(logger, MLFlowLogger):
+        plain = [[cell for cell in row if not isinstance(cell, Tensor)] for row in rows]
+        names = [name for name, cell in zip(columns, rows[0], strict=True) if not isinstance(cell, Tensor)]
+        logger.experiment.log_dict(logger.run_id, {"columns": names, "data": plain}, f"{key}/step_{step:07d}.json")
+
+
+def _wandb_image(picture: Tensor) -> Any:
+    import wandb  # an extra: only those who log to it have it
+
+    return wandb.Image(picture.permute(1, 2, 0).numpy())
 
 
 def release() -> None:
@@ -41,10 +88,17 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def _build_logger(section: DictConfig, where: str) -> Any:
-    """Build a logger; ``WANDB_MODE``, where it is set, is what W&B does, and decides before the config."""
-    if not str(section.get("_target_")).endswith("WandbLogger"):
-        return build(section, where)
+def _build_logger(section: DictConfig, where: str, kind: Kind) -> Any:
+    target = str(section.get("_target_"))
+    if target.endswith("WandbLogger"):
+        return _build_wandb(section, where, kind)
+    if target.endswith("MLFlowLogger"):
+        return _build_mlflow(section, where, kind)
+    return build(section, where)
+
+
+def _build_wandb(section: DictConfig, where: str, kind: Kind) -> Any:
+    """Build W&B's logger; ``WANDB_MODE``, where it is set, is what it does, and decides before the config."""
     mode = os.environ.get("WANDB_MODE")
     if mode == "disabled":
         log.info("%s: left out, as WANDB_MODE=disabled says", where)
@@ -52,7 +106,7 @@ def _build_logger(section: DictConfig, where: str) -> Any:
     if mode and mode not in OFFLINE:
         raise UserError(f"WANDB_MODE={mode}: must be online, offline or disabled")
     offline = OFFLINE[mode] if mode else bool(section.get("offline"))
-    if not offline and find_spec("wandb") and not _has_account():
+    if not offline and find_spec("wandb") and not has_account():
         asked = f"WANDB_MODE={mode}" if mode else f"{where}.offline=false"
         raise UserError(
             f"{asked}: there is no W&B account on this machine. Run `wandb login` first, or log offline "
@@ -60,10 +114,28 @@ def _build_logger(section: DictConfig, where: str) -> Any:
         )
     with open_dict(section):
         section.offline = offline
+        section.job_type = section.get("job_type") or kind.job_type
+        section.group = section.get("group") or kind.group
+        section.tags = section.get("tags") or list(kind.tags)
     return build(section, where)
 
 
-def _has_account() -> bool:
+def _build_mlflow(section: DictConfig, where: str, kind: Kind) -> Any:
+    """Build MLflow's logger; it sends no usage statistics, unless the environment asks for that."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of every table that they make
+    uri = str(section.get("tracking_uri") or "")
+    if uri.startswith(SQLITE):
+        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    with open_dict(section):
+        known = {"job_type": kind.job_type, "group": kind.group} | dict(tag.split("=", 1) for tag in kind.tags)
+        section.tags = {key: value for key, value in known.items() if value} | dict(section.get("tags") or {})
+    return build(section, where)
+
+
+def has_account() -> bool:
+    """Whether W&B knows an account on this machine."""
     import wandb  # an extra: only those who log to it have it
 
     settings = wandb.Settings()

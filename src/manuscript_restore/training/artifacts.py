@@ -1,0 +1,106 @@
+"""Files that W&B and MLflow keep with a run: what it was made of, and what it made."""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
+
+from manuscript_restore.descriptor import Descriptor
+from manuscript_restore.released import CONFIG, WEIGHTS
+
+
+def log_input(
+    loggers: Sequence[Any], name: str, kind: str, files: Sequence[Path], facts: Mapping[str, Any]
+) -> None:
+    """Tell W&B and MLflow which files a run was made of.
+
+    Args:
+        loggers: Of the run; others than those two take no files.
+        name: Of the artifact.
+        kind: Its type: ``dataset``, ``code``.
+        files: Small ones; a copy goes with the run.
+        facts: Metadata.
+    """
+    for each in loggers:
+        if isinstance(each, WandbLogger):
+            artifact = _artifact(name, kind, facts)
+            for file in files:
+                artifact.add_file(_kept(each, file), name=file.name, policy="immutable")
+            _use(each, artifact)
+        elif isinstance(each, MLFlowLogger):
+            for file in files:
+                each.experiment.log_artifact(each.run_id, str(file), "inputs")
+
+
+def log_input_model(loggers: Sequence[Any], model: Path) -> None:
+    """Tell W&B which model a run began with.
+
+    Only its hash and its place are told. If the run that made it logged it, they are equal to that run's artifact,
+    which so becomes the input of this run.
+    """
+    files = [model / CONFIG, model / WEIGHTS] if model.is_dir() else [model]
+    for each in loggers:
+        if isinstance(each, WandbLogger):
+            artifact = _artifact(artifact_name(model), "model", {"path": str(model)})
+            for file in files:
+                artifact.add_reference(f"file://{file.resolve()}", name=file.name)
+            _use(each, artifact)
+
+
+def log_model(logger: WandbLogger, checkpoint: Path, *, alias: str, facts: Mapping[str, Any]) -> None:
+    """Make a checkpoint an artifact of the run: uploaded when the run is sent, until then no copy.
+
+    Args:
+        logger: Of the run.
+        checkpoint: In the folder ``checkpoints`` of the run.
+        alias: ``best`` or ``latest``; W&B moves ``latest`` to what is logged last.
+        facts: Metadata.
+    """
+    artifact = _artifact(artifact_name(checkpoint), "model", facts)
+    artifact.add_file(_kept(logger, checkpoint), name=checkpoint.name, policy="immutable")
+    logger.experiment.log_artifact(artifact, aliases=[alias])
+
+
+def artifact_name(model: Path) -> str:
+    """Name of a model's artifact, the same when a run makes the model and when another begins with it.
+
+    Of a training's checkpoint, the last two names of its folder: ``crops-2026-11-26_23-26-20``. Of a released
+    model, its own name.
+    """
+    if model.is_dir():
+        name = Descriptor.read(model / CONFIG).name
+    elif model.parent.name == "checkpoints":
+        name = "-".join(model.absolute().parent.parent.parts[-2:])
+    else:
+        name = model.stem
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-128:]
+
+
+def _artifact(name: str, kind: str, facts: Mapping[str, Any]) -> Any:
+    import wandb  # an extra: only those who log to it have it
+
+    return wandb.Artifact(name, kind, metadata=dict(facts))
+
+
+def _use(logger: WandbLogger, artifact: Any) -> None:
+    run = logger.experiment
+    if run.offline:
+        # use_artifact() refuses to work offline, though this is what it does with a new artifact.
+        run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+    else:
+        run.use_artifact(artifact)
+
+
+def _kept(logger: WandbLogger, file: Path) -> str:
+    """A second name of the file in the folder of the W&B run: the first may be replaced before the run is sent."""
+    kept = Path(logger.experiment.dir).parent.absolute() / "artifacts" / file.name
+    kept.parent.mkdir(exist_ok=True)
+    try:
+        os.link(file, kept)
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, kept)
+    return str(kept)
