@@ -1,9 +1,6 @@
 """What the loggers' own readers find in the files of a run."""
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -13,33 +10,11 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.training.loggers import build_loggers
 from manuscript_restore.training.tracking import Kind
 from tests.test_stopping import QUICK
-
-BLOCK = 32768
-
-
-def wandb_records(file: Path) -> Iterator[bytes]:
-    """The records of a ``.wandb`` file: LevelDB's log format behind a header of 7 bytes.
-
-    W&B's own reader of it is compiled into its service; the records are decoded by its own classes.
-    """
-    data, at, parts = file.read_bytes(), 7, []
-    assert data[:4] == b":W&B"
-    while at + 7 <= len(data):
-        if BLOCK - at % BLOCK < 7:  # the rest of a block that holds no header
-            at += BLOCK - at % BLOCK
-            continue
-        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        parts.append(data[at + 7 : at + 7 + length])
-        at += 7 + length
-        if kind in (1, 4):  # a full record, or the last part of one
-            yield b"".join(parts)
-            parts = []
+from tests.wandb_runs import read_run
 
 
 @pytest.mark.slow
 def test_wandb_offline_run_holds_metrics_pictures_and_config(train, tmp_path, monkeypatch):
-    from wandb.proto import wandb_internal_pb2
-
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)  # offline by the config alone
     summary = train("experiment=smoke", "logger=[csv,wandb]", "trainer.max_epochs=1", "test=false")
@@ -47,14 +22,8 @@ def test_wandb_offline_run_holds_metrics_pictures_and_config(train, tmp_path, mo
     (file,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
     assert str(file.parent) == sync
 
-    history, config = {}, {}
-    for data in wandb_records(file):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        for item in record.history.item:
-            history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
-        for update in record.config.update:
-            config[update.key] = json.loads(update.value_json)
+    run = read_run(file)
+    history, config = run.history, run.config
     assert {"train/loss", "train/loss_l1", "val/psnr", "val/psnr_gain", "val/ssim", "lr-AdamW"} <= set(history)
     assert history["val/psnr"] == pytest.approx(summary["scores"]["val/psnr"])
     assert history["val/pictures/_type"] == "images/separated"

@@ -125,7 +125,7 @@ def build(config: DictConfig, where: str, **kwargs: Any) -> Any:
                 raise cause from error
             if isinstance(cause, ModuleNotFoundError):
                 raise UserError(
-                    f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard]"
+                    f"{where}: {cause}; it may be an extra: manuscript-restore[wandb,tensorboard,mlflow]"
                 ) from error
             cause = cause.__cause__
         raise UserError(f"{where}: {error.__cause__ or error}") from error

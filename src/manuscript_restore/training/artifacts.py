@@ -1,5 +1,7 @@
 """Files that W&B and MLflow keep with a run: what it was made of, and what it made."""
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -47,7 +49,7 @@ def log_input_model(loggers: Sequence[Any], model: Path) -> None:
         if isinstance(each, WandbLogger):
             artifact = _artifact(artifact_name(model), "model", {"path": str(model)})
             for file in files:
-                artifact.add_reference(f"file://{file.resolve()}", name=file.name)
+                artifact.manifest.add_entry(_reference(file))
             _use(each, artifact)
 
 
@@ -84,6 +86,16 @@ def _artifact(name: str, kind: str, facts: Mapping[str, Any]) -> Any:
     import wandb  # an extra: only those who log to it have it
 
     return wandb.Artifact(name, kind, metadata=dict(facts))
+
+
+def _reference(file: Path) -> Any:
+    """What add_reference() makes of a file, which it does not find where there is a ? or # in its path."""
+    from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+
+    with file.open("rb") as content:
+        digest = base64.b64encode(hashlib.file_digest(content, "md5").digest()).decode()
+    ref, size = file.resolve().as_uri(), file.stat().st_size
+    return ArtifactManifestEntry(path=file.name, digest=digest, ref=ref, size=size)
 
 
 def _use(logger: WandbLogger, artifact: Any) -> None:

@@ -140,7 +140,7 @@ class WorstPages(L.Callback):
 
 
 class ModelArtifacts(L.Callback):
-    """Makes the checkpoints of a finished run artifacts in W&B, offline too: ``best``, and the last as ``latest``."""
+    """Makes the checkpoints of a finished run artifacts in W&B: ``best``, and ``latest`` for the last."""
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log them, the best first."""

@@ -11,9 +11,10 @@ TEST = ("test/psnr", "test/input_psnr", "test/psnr_gain", "test/ssim", "test/inp
 TRAIN_SCORES = ("train/psnr", "train/ssim")
 
 LOSS = ("train/loss", "val/loss")
-LOSS_TERMS = tuple(
-    (f"train/loss_{term}", f"val/loss_{term}")
-    for term in ("l1", "ssim", "perceptual", "psnr", "colour_fit", "colours", "damage")
+LOSS_TERMS = (
+    *((f"train/loss_{term}", f"val/loss_{term}") for term in ("l1", "ssim", "perceptual")),
+    *((f"train/loss_{term}", f"val/loss_{term}") for term in ("psnr", "colour_fit", "colours", "damage")),
+    ("train/loss_ink",),  # known of training pages only
 )
 """Unweighted; a term of weight zero is not logged."""
 
@@ -25,3 +26,10 @@ PICTURES = "val/pictures"
 PAGES = "val/pages"
 WORST_PAGES = "val/worst_pages"
 WORST_PICTURES = "val/worst_pictures"
+
+SYSTEM = {
+    "GPU use (%)": ("system/gpu.0.gpu",),
+    "GPU memory (%)": ("system/gpu.0.memoryAllocated",),
+    "CPU use (%)": ("system/cpu",),
+}
+"""What W&B measures by itself, the first GPU where there is one; ``system/`` is how its panels call it."""

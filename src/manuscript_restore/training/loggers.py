@@ -1,16 +1,13 @@
 """Loggers from their config sections, pictures and tables for those that take them, and a run's end."""
 
-import contextlib
 import gc
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from netrc import netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -21,6 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from manuscript_restore.config import build, chosen
 from manuscript_restore.errors import UserError
+from manuscript_restore.training.account import has_account
 from manuscript_restore.training.tracking import Kind
 
 log = logging.getLogger(__name__)
@@ -123,8 +121,8 @@ def _build_wandb(section: DictConfig, where: str, kind: Kind) -> Any:
 def _build_mlflow(section: DictConfig, where: str, kind: Kind) -> Any:
     """Build MLflow's logger; it sends no usage statistics, unless the environment asks for that."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of every table that they make
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # else it tells of every table that it makes
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
     uri = str(section.get("tracking_uri") or "")
     if uri.startswith(SQLITE):
         Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
@@ -132,14 +130,3 @@ def _build_mlflow(section: DictConfig, where: str, kind: Kind) -> Any:
         known = {"job_type": kind.job_type, "group": kind.group} | dict(tag.split("=", 1) for tag in kind.tags)
         section.tags = {key: value for key, value in known.items() if value} | dict(section.get("tags") or {})
     return build(section, where)
-
-
-def has_account() -> bool:
-    """Whether W&B knows an account on this machine."""
-    import wandb  # an extra: only those who log to it have it
-
-    settings = wandb.Settings()
-    with contextlib.suppress(FileNotFoundError):
-        if netrc().authenticators(urlparse(settings.base_url).hostname or ""):
-            return True
-    return settings.mode == "offline" or bool(os.environ.get("WANDB_API_KEY"))
