@@ -18,6 +18,7 @@ from manuscript_restore.images import write
 from manuscript_restore.images.tensors import to_float
 from manuscript_restore.metrics import psnr
 from manuscript_restore.synthesis import PageGenerator, generate_page
+from tests.wandb_runs import read_run
 
 GENERATED = ("data=small", "data.view=crop", "data.image_size=64", "data.num_generated.test=3")
 
@@ -314,6 +315,8 @@ def test_wandb_gets_a_table(evaluate, tmp_path, monkeypatch):
     evaluate(*GENERATED, "peers=[median]", "logger=[wandb]")
     tables = list((tmp_path / "evaluation" / "wandb").glob("offline-run-*/files/media/table/summary_*.table.json"))
     assert len(tables) == 1
+    (file,) = (tmp_path / "evaluation" / "wandb").glob("offline-run-*/run-*.wandb")
+    assert read_run(file).run.job_type == "evaluate"
     table = json.loads(tables[0].read_text())
     assert table["columns"][:3] == ["task", "method", "score"]
     assert ["degraded", "median", "psnr"] in [row[:3] for row in table["data"]]

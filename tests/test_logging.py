@@ -46,7 +46,7 @@ def test_tensorboard_holds_metrics_and_pictures(train, tmp_path):
     events = EventAccumulator(str(folder))
     events.Reload()
     assert "val/psnr" in events.Tags()["scalars"]
-    assert events.Tags()["images"] == ["val/pictures"]
+    assert sorted(events.Tags()["images"]) == ["val/pictures", "val/worst_pictures"]
 
 
 def test_wandb_online_without_an_account_says_so(train, capsys, monkeypatch, tmp_path):

@@ -182,6 +182,7 @@ def describe_start(
         ``code`` and ``pages``, as `code_state` and `fingerprint` return them.
     """
     folder = Path(settings["output_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
     facts = {"code": code_state(folder), "pages": fingerprint(datamodule.sources, folder)}
     for each in loggers:
         each.log_hyperparams({**settings, **facts, "run": asdict(kind)})
