@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
 from manuscript_restore.released import find_model
-from manuscript_restore.training.artifacts import log_input, log_input_model
+from manuscript_restore.training.artifacts import log_input, log_input_model, log_models
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
@@ -121,7 +121,7 @@ def train(
     )
     if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
-    facts = describe_start(settings, kind, datamodule, loggers) if run.is_global_zero else {}
+    facts = describe_start(settings, kind, run, datamodule) if run.is_global_zero else {}
 
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
@@ -129,6 +129,9 @@ def train(
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     summary = describe(run)
+    if run.is_global_zero:
+        of_models = {"best val/psnr": summary["objective"], "epochs": summary["epochs"], "steps": summary["steps"]}
+        log_models(loggers, best=summary["best_checkpoint"], last=summary["last_checkpoint"], facts=of_models)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
     if test:
         if summary["best_checkpoint"]:
@@ -174,7 +177,7 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
 
 
 def describe_start(
-    settings: Mapping[str, Any], kind: Kind, datamodule: PagesDataModule, loggers: Sequence[Any]
+    settings: Mapping[str, Any], kind: Kind, run: L.Trainer, datamodule: PagesDataModule
 ) -> dict[str, Any]:
     """Tell every logger the config, the state of the code and the pages; W&B and MLflow keep their files, too.
 
@@ -184,14 +187,15 @@ def describe_start(
     folder = Path(settings["output_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"code": code_state(folder), "pages": fingerprint(datamodule.sources, folder)}
-    for each in loggers:
-        each.log_hyperparams({**settings, **facts, "run": asdict(kind)})
-    log_input(loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
+    machine = {"device": run.strategy.root_device.type, "precision": str(run.precision)}
+    for each in run.loggers:
+        each.log_hyperparams({**settings, **facts, "run": {**asdict(kind), **machine}})
+    log_input(run.loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
     if facts["code"].get("dirty") and (folder / PATCH).is_file():
-        log_input(loggers, "code", "code", [folder / PATCH], facts["code"])
+        log_input(run.loggers, "code", "code", [folder / PATCH], facts["code"])
     for model in (settings["init_from"], settings["ckpt_path"]):
         if model is not None:
-            log_input_model(loggers, find_model(model))
+            log_input_model(run.loggers, find_model(model))
     return facts
 
 

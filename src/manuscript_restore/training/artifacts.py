@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 
 from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.released import CONFIG, WEIGHTS
+from manuscript_restore.training.loggers import OfflineWandbLogger
 
 
 def log_input(
@@ -53,18 +54,23 @@ def log_input_model(loggers: Sequence[Any], model: Path) -> None:
             _use(each, artifact)
 
 
-def log_model(logger: WandbLogger, checkpoint: Path, *, alias: str, facts: Mapping[str, Any]) -> None:
-    """Make a checkpoint an artifact of the run: uploaded when the run is sent, until then no copy.
+def log_models(loggers: Sequence[Any], *, best: str, last: str, facts: Mapping[str, Any]) -> None:
+    """Make a run's checkpoints its artifacts in W&B: uploaded when the run is sent, until then no copies.
 
     Args:
-        logger: Of the run.
-        checkpoint: In the folder ``checkpoints`` of the run.
-        alias: ``best`` or ``latest``; W&B moves ``latest`` to what is logged last.
+        loggers: Of the run; only those that want models are given them.
+        best: Path, or empty; it gets the alias ``best``.
+        last: Path, or empty; it gets ``latest``, which W&B gives to what is logged last.
         facts: Metadata.
     """
-    artifact = _artifact(artifact_name(checkpoint), "model", facts)
-    artifact.add_file(_kept(logger, checkpoint), name=checkpoint.name, policy="immutable")
-    logger.experiment.log_artifact(artifact, aliases=[alias])
+    for each in loggers:
+        if not isinstance(each, OfflineWandbLogger) or not each.wants_models:
+            continue
+        for alias, checkpoint in (("best", Path(best)), ("latest", Path(last))):
+            if checkpoint.is_file():
+                artifact = _artifact(artifact_name(checkpoint), "model", facts)
+                artifact.add_file(_kept(each, checkpoint), name=checkpoint.name, policy="immutable")
+                each.experiment.log_artifact(artifact, aliases=[alias])
 
 
 def artifact_name(model: Path) -> str:

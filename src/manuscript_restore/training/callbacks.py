@@ -1,4 +1,4 @@
-"""What a run leaves behind: pictures of fixed validation pages and of the worst, the checkpoints as artifacts."""
+"""What a run leaves behind to look at: pictures of fixed validation pages, and of the worst."""
 
 from heapq import nsmallest
 from pathlib import Path
@@ -6,8 +6,6 @@ from typing import Any
 
 import lightning as L
 import torch.distributed
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +13,6 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.images.figures import contact_sheet
 from manuscript_restore.metrics import psnr, ssim
 from manuscript_restore.training import logged
-from manuscript_restore.training.artifacts import log_model
 from manuscript_restore.training.loggers import log_picture, log_table
 
 TITLES = ("degraded", "restored", "clean")
@@ -137,22 +134,6 @@ class WorstPages(L.Callback):
 
     def _lowest(self, pages: list[tuple[float, str, list[Tensor]]]) -> list[tuple[float, str, list[Tensor]]]:
         return nsmallest(self.num_pages, pages, key=lambda page: page[:2])
-
-
-class ModelArtifacts(L.Callback):
-    """Makes the checkpoints of a finished run artifacts in W&B: ``best``, and ``latest`` for the last."""
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log them, the best first."""
-        kept = [each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
-        for each in sorted(kept, key=lambda checkpoint: checkpoint.monitor is None):
-            path = Path(each.best_model_path)
-            if not trainer.is_global_zero or not each.best_model_path or not path.is_file():
-                continue
-            score = {} if each.best_model_score is None else {str(each.monitor): float(each.best_model_score)}
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    log_model(logger, path, alias="best" if each.monitor else "latest", facts=score)
 
 
 def _captions(row: list[Tensor], name: str) -> list[str]:

@@ -27,6 +27,19 @@ OFFLINE = {"online": False, "run": False, "shared": False, "offline": True, "dry
 SQLITE = "sqlite:///"
 
 
+class OfflineWandbLogger(WandbLogger):
+    """Lightning's, with checkpoints as artifacts offline, too: the training gives them to it when it is done.
+
+    Args:
+        log_model: Whether it wants them.
+        options: Of Lightning's, and of ``wandb.init()``.
+    """
+
+    def __init__(self, *, log_model: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.wants_models = log_model
+
+
 def build_loggers(group: DictConfig | None, kind: Kind) -> list[Any]:
     """The loggers of a config group.
 
