@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -305,9 +306,12 @@ def test_changed_code_can_be_had_again_from_commit_and_patch(checkout, tmp_path)
     root = tmp_path / "repository"
     (root / "src" / "tracking.py").write_text("two\n")
     (root / "ein neuer – Name.py").write_text("new\n")
+    (root / "scans").mkdir()
+    for number in range(3):
+        (root / "scans" / f"{number}.jpg").touch()
     said = code_state(tmp_path)
     assert said["dirty"]
-    assert said["new_files"] == ["ein neuer – Name.py"]
+    assert said["new_files"] == ["ein neuer – Name.py", "scans/"]
     checkout("checkout", "-f", said["commit"])
     checkout("apply", str(tmp_path / "code.patch"))
     assert (root / "src" / "tracking.py").read_text() == "two\n"
@@ -443,26 +447,43 @@ def test_mlflow_keeps_a_run_in_one_file(train, tmp_path):
     assert len(table["data"][0]) == 6
 
 
-def test_mlflow_sends_nothing(tmp_path):
-    """In a process of its own, for MLflow keeps quiet in tests: on a user's machine it would tell its makers."""
-    code = f"""
+MLFLOW_RUN = f"""
 import os, time
+from pathlib import Path
 from omegaconf import OmegaConf
-from manuscript_restore.training.loggers import OfflineWandbLogger, build_loggers
+from manuscript_restore.training.loggers import build_loggers
 from manuscript_restore.training.tracking import Kind
 asked = []
 socket.getaddrinfo = lambda *place, **_: asked.append(place) or (_ for _ in ()).throw(OSError())
-os.chdir({str(tmp_path)!r})
+os.chdir(sys.argv[1])
 section = OmegaConf.load({str(ROOT / "configs" / "logger" / "mlflow.yaml")!r})
+Path(sys.argv[2]).touch()
+while len(list(Path().glob("ready_*"))) < int(sys.argv[3]):
+    time.sleep(0.01)
 (logger,) = build_loggers(OmegaConf.create({{"name": "run", "logger": section}}).logger, Kind("train", None, ()))
 logger.log_metrics({{"val/psnr": 1.0}}, step=1)
 logger.finalize("success")
 time.sleep(1)
 print("asked for", asked)
 """
-    done = without_network(code, HOME=str(tmp_path), NO_ALBUMENTATIONS_UPDATE="1")
-    assert done.stdout.splitlines()[-1:] == ["asked for []"], done.stdout + done.stderr
-    assert (tmp_path / "outputs" / "mlflow.db").is_file()
+
+
+@pytest.mark.slow
+def test_mlflow_sends_nothing_and_takes_two_runs_at_once(tmp_path):
+    """In processes of their own, for MLflow keeps quiet in tests: on a user's machine it would tell its makers.
+
+    Both find no database, and make it.
+    """
+    environment = {"HOME": str(tmp_path), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    with ThreadPoolExecutor() as pool:
+        started = [
+            pool.submit(without_network, MLFLOW_RUN, tmp_path, f"ready_{number}", 2, **environment)
+            for number in range(2)
+        ]
+    for done in (each.result() for each in started):
+        assert done.stdout.splitlines()[-1:] == ["asked for []"], done.stdout + done.stderr
+    with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
+        assert list(database.execute("select status from runs")) == [("FINISHED",)] * 2
 
 
 def test_trackers_are_imported_on_use_alone(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock  # torch has it
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, open_dict
 from PIL import Image
@@ -136,10 +137,16 @@ def _build_mlflow(section: DictConfig, where: str, kind: Kind) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # else it tells of every table that it makes
     logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
-    uri = str(section.get("tracking_uri") or "")
-    if uri.startswith(SQLITE):
-        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     with open_dict(section):
         known = {"job_type": kind.job_type, "group": kind.group} | dict(tag.split("=", 1) for tag in kind.tags)
         section.tags = {key: value for key, value in known.items() if value} | dict(section.get("tags") or {})
-    return build(section, where)
+    uri = str(section.get("tracking_uri") or "")
+    if not uri.startswith(SQLITE):
+        return build(section, where)
+    database = Path(uri.removeprefix(SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs that start at once would both make the tables, and the second would fail.
+    with FileLock(database.with_name(f".{database.name}.lock")):
+        logger = build(section, where)
+        _ = logger.experiment
+    return logger

@@ -25,6 +25,9 @@ MAX_HASHED_PAGES = 10_000
 MAX_HASHED_BYTES = 2**30
 """Files of more pages or bytes are not read before the first step: their times and sizes stand for the content."""
 
+MAX_NEW_FILES = 100
+"""Of the code, to be named."""
+
 TAGS = ("experiment", "model", "degradation")
 """Config groups whose chosen members become tags of the run."""
 
@@ -59,7 +62,7 @@ def kind_of_run(job_type: str) -> Kind:
 def code_state(folder: str | Path) -> dict[str, Any]:
     """Version of the package and, where it runs from a Git checkout, the commit and what differs from it.
 
-    The differences of files that Git knows are written to ``code.patch``; the names of new files are listed.
+    The differences of files that Git knows are written to ``code.patch``; new files and folders are named.
 
     Args:
         folder: Of the run.
@@ -72,12 +75,13 @@ def code_state(folder: str | Path) -> dict[str, Any]:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # not only somewhere below a repository
         root = _git("rev-parse", "--show-toplevel").decode().rstrip("\n")
         patch = _git("-C", root, "diff", "HEAD")
-        new_files = _git("-C", root, "ls-files", "--others", "--exclude-standard", "-z").decode(errors="replace")
+        others = _git("-C", root, "ls-files", "--others", "--exclude-standard", "--directory", "-z")
+        new_files = [name.decode(errors="replace") for name in others.split(b"\0") if name]
         state |= {
             "commit": _git("rev-parse", "HEAD").decode().strip(),
             "branch": _git("rev-parse", "--abbrev-ref", "HEAD").decode(errors="replace").strip(),
             "dirty": bool(patch or new_files),
-            "new_files": new_files.rstrip("\0").split("\0") if new_files else [],
+            "new_files": new_files[:MAX_NEW_FILES],
         }
     except (OSError, subprocess.SubprocessError):  # no Git, no repository, or one without a commit
         return state
