@@ -298,7 +298,7 @@ def checkout(tmp_path, monkeypatch):
 def test_state_of_clean_code(checkout, tmp_path):
     said = code_state(tmp_path)
     assert (said["commit"], said["branch"]) == (checkout("rev-parse", "HEAD"), "trunk")
-    assert (said["dirty"], said["new_files"]) == (False, [])
+    assert (said["dirty"], said["patch"], said["new_files"]) == (False, None, [])
     assert not (tmp_path / "code.patch").exists()
 
 

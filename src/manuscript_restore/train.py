@@ -41,7 +41,7 @@ from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
-from manuscript_restore.training.tracking import PAGE_LIST, PATCH, Kind, code_state, fingerprint, kind_of_run
+from manuscript_restore.training.tracking import PAGE_LIST, Kind, code_state, fingerprint, kind_of_run
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -191,8 +191,8 @@ def describe_start(
     for each in run.loggers:
         each.log_hyperparams({**settings, **facts, "run": {**asdict(kind), **machine}})
     log_input(run.loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
-    if facts["code"].get("dirty") and (folder / PATCH).is_file():
-        log_input(run.loggers, "code", "code", [folder / PATCH], facts["code"])
+    if patch := facts["code"].get("patch"):
+        log_input(run.loggers, "code", "code", [folder / patch], facts["code"])
     for model in (settings["init_from"], settings["ckpt_path"]):
         if model is not None:
             log_input_model(run.loggers, find_model(model))

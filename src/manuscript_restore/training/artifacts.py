@@ -32,7 +32,7 @@ def log_input(
         if isinstance(each, WandbLogger):
             artifact = _artifact(name, kind, facts)
             for file in files:
-                artifact.add_file(_kept(each, file), name=file.name, policy="immutable")
+                artifact.add_file(_kept(each, file), name=file.name, policy="immutable", skip_cache=True)
             _use(each, artifact)
         elif isinstance(each, MLFlowLogger):
             for file in files:
@@ -69,7 +69,9 @@ def log_models(loggers: Sequence[Any], *, best: str, last: str, facts: Mapping[s
         for alias, checkpoint in (("best", Path(best)), ("latest", Path(last))):
             if checkpoint.is_file():
                 artifact = _artifact(artifact_name(checkpoint), "model", facts)
-                artifact.add_file(_kept(each, checkpoint), name=checkpoint.name, policy="immutable")
+                artifact.add_file(
+                    _kept(each, checkpoint), name=checkpoint.name, policy="immutable", skip_cache=True
+                )
                 each.experiment.log_artifact(artifact, aliases=[alias])
 
 

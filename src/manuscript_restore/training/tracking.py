@@ -68,7 +68,7 @@ def code_state(folder: str | Path) -> dict[str, Any]:
         folder: Of the run.
 
     Returns:
-        ``version``, and of a checkout ``commit``, ``branch``, ``dirty`` and ``new_files``.
+        ``version``, and of a checkout ``commit``, ``branch``, ``dirty``, ``patch`` and ``new_files``.
     """
     state: dict[str, Any] = {"version": version("manuscript-restore")}
     try:
@@ -81,6 +81,7 @@ def code_state(folder: str | Path) -> dict[str, Any]:
             "commit": _git("rev-parse", "HEAD").decode().strip(),
             "branch": _git("rev-parse", "--abbrev-ref", "HEAD").decode(errors="replace").strip(),
             "dirty": bool(patch or new_files),
+            "patch": PATCH if patch else None,
             "new_files": new_files[:MAX_NEW_FILES],
         }
     except (OSError, subprocess.SubprocessError):  # no Git, no repository, or one without a commit
