@@ -57,7 +57,8 @@ def sections(parameters: list[str]) -> dict[str, list[Any]]:
             curve("Gain of SSIM", logged.GAINS[1]),
             curve("Scores of training batches: PSNR (dB)", logged.TRAIN_SCORES[0]),
             curve("Scores of training batches: SSIM", logged.TRAIN_SCORES[1]),
-            wr.BarPlot(title="Test, best checkpoint: gain of PSNR (dB)", metrics=["test/psnr_gain"]),
+            wr.BarPlot(title="Test, best checkpoint: gain of PSNR (dB)", metrics=[logged.TEST_GAINS[0]]),
+            wr.BarPlot(title="Test, best checkpoint: gain of SSIM", metrics=[logged.TEST_GAINS[1]]),
         ],
         "Pages": [
             wr.MediaBrowser(

@@ -1,4 +1,4 @@
-"""What a run says about itself, in the files of its trackers, and the dashboard that is drawn from it."""
+"""What a run says about itself, read from the files of its trackers."""
 
 import base64
 import gzip
@@ -28,104 +28,12 @@ from manuscript_restore.training.artifacts import artifact_name, log_input_model
 from manuscript_restore.training.callbacks import WorstPages
 from manuscript_restore.training.loggers import OfflineWandbLogger, build_loggers
 from manuscript_restore.training.tracking import Kind, code_state, fingerprint
+from tests.offline import without_network
 from tests.test_stopping import QUICK
-from tests.wandb_runs import OfflineRun, read_run
+from tests.wandb_runs import only_run
 
 ROOT = Path(__file__).resolve().parents[1]
-DASHBOARD = ROOT / "scripts" / "wandb_dashboard.py"
 WORST = "callbacks.worst.num_pages=2"
-NO_NETWORK = """
-import socket, runpy, sys
-def refuse(*place, **_): raise SystemExit(f"network: {place}")
-socket.getaddrinfo = refuse
-connect = socket.socket.connect
-socket.socket.connect = lambda self, place: connect(self, place) if isinstance(place, str) else refuse(place)
-"""
-
-
-def only_run(folder: Path) -> OfflineRun:
-    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    return read_run(file)
-
-
-def without_network(code: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own that may not look up a name, as on a user's machine."""
-    names = ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH")  # not those that tell of tests and CI
-    environment = {name: os.environ[name] for name in names if name in os.environ}
-    command = [sys.executable, "-c", NO_NETWORK + code, *map(str, arguments)]
-    return subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=False)
-
-
-# The dashboard
-
-
-def drawn(node: object) -> set[str]:
-    """Metrics and config keys that a workspace or report names, as ``val/psnr`` and ``config:data.batch_size``."""
-    found: set[str] = set()
-    if isinstance(node, list):
-        return found.union(*map(drawn, node))
-    if not isinstance(node, dict):
-        return found
-    for key, value in node.items():
-        if key in ("metrics", "mediaKeys"):
-            found.update(value)
-        elif key in ("accessor", "targetKey"):
-            found.add(value.removeprefix("summary:").replace(".value.", "."))
-        elif key == "fromOp" and value["name"] == "pick":
-            found.add(value["inputs"]["key"]["val"])
-        elif key in ("x", "y", "xAxis") and isinstance(value, str):
-            found.add(value.removeprefix("summary:"))
-        found |= drawn(value)
-    return found
-
-
-def dry_run(file: Path, *arguments: str) -> dict[str, object]:
-    done = without_network(f"sys.argv[0] = {str(DASHBOARD)!r}; runpy.run_path(sys.argv[0], run_name='__main__')",
-                           "-o", file, *arguments, HOME=str(file.parent))  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(file.read_text())
-
-
-@pytest.mark.slow
-def test_dashboard_draws_what_a_run_logs(train, tmp_path):
-    """Every name, of workspace and report: a metric that is renamed, in the code or in the list, fails here."""
-    terms = [f"loss.{term}.weight=0.1" for term in ("psnr", "colour_fit", "colours")]
-    timed = (ROOT / "src" / "manuscript_restore" / "training" / "timing.py").is_file()
-    times = ["callbacks.step_times.every_n_steps=1"] if timed else []
-    train("experiment=smoke", "logger=wandb", "trainer.max_epochs=1", *terms, *times)
-    run = only_run(tmp_path / "run")
-    history = {name.removesuffix("/_type") for name in run.history} | set(() if timed else logged.TIMES)
-
-    made = dry_run(tmp_path / "dashboard.json")
-    for part in ("workspace", "report"):
-        names = drawn(made[part])
-        keys = {name for name in names if name.startswith("config:")}
-        system = {name for name in names if name.startswith("system/")}
-        assert keys
-        for key in keys:
-            value = run.config
-            for word in key.removeprefix("config:").split("."):
-                value = value[word]
-        assert system == {"system/cpu", "system/gpu.0.gpu", "system/gpu.0.memoryAllocated"}
-        assert names - keys - system - {"_step", "_runtime"} - history == set()
-        assert names >= {*logged.PSNR, *logged.SSIM, *logged.LOSS, *logged.TIMES, logged.LEARNING_RATE}
-        assert names >= {logged.PICTURES, logged.PAGES, logged.WORST_PICTURES, logged.WORST_PAGES}
-
-
-def test_dashboard_of_a_sweep_shows_its_runs(tmp_path):
-    made = dry_run(tmp_path / "d.json", "--sweep", "2026-11-26_23-00-00", "--parameters", "optimizer.lr")
-    text = json.dumps(made["report"])
-    assert '"value": "2026-11-26_23-00-00"' in text
-    assert {name for name in drawn(made["report"]) if name.startswith("config:")} == {"config:optimizer.lr"}
-
-
-def test_dashboard_without_an_account_says_so(tmp_path):
-    code = f"sys.argv[0] = {str(DASHBOARD)!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done = without_network(code, HOME=str(tmp_path), NO_ALBUMENTATIONS_UPDATE="1")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: there is no W&B account here; run `wandb login`"), done.stderr
-
-
 # What a run says
 
 

@@ -33,6 +33,12 @@ class OfflineRun:
         return found
 
 
+def only_run(folder: Path) -> OfflineRun:
+    """The only run in a folder."""
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    return read_run(file)
+
+
 def read_run(file: Path) -> OfflineRun:
     """Read a ``.wandb`` file."""
     from wandb.proto import wandb_internal_pb2

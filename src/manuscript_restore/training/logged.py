@@ -7,7 +7,7 @@ PSNR = ("val/psnr", "val/input_psnr")
 """Of the restored pages; of the degraded ones, the baseline."""
 SSIM = ("val/ssim", "val/input_ssim")
 GAINS = ("val/psnr_gain", "val/ssim_gain")
-TEST = ("test/psnr", "test/input_psnr", "test/psnr_gain", "test/ssim", "test/input_ssim", "test/ssim_gain")
+TEST_GAINS = ("test/psnr_gain", "test/ssim_gain")
 TRAIN_SCORES = ("train/psnr", "train/ssim")
 
 LOSS = ("train/loss", "val/loss")
