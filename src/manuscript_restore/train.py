@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +28,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from manuscript_restore.checkpoint import check_same_model, read_checkpoint, start_from
 from manuscript_restore.config import build, call, chosen, launch, plain
-from manuscript_restore.data import PagesDataModule
 from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
-from manuscript_restore.released import find_model
-from manuscript_restore.training.artifacts import log_input, log_input_model, log_models
+from manuscript_restore.training.artifacts import log_models, log_start
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
-from manuscript_restore.training.tracking import PAGE_LIST, Kind, code_state, fingerprint, kind_of_run
+from manuscript_restore.training.tracking import kind_of_run
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -121,7 +117,7 @@ def train(
     )
     if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
-    facts = describe_start(settings, kind, run, datamodule) if run.is_global_zero else {}
+    facts = log_start(run, settings, kind, datamodule.sources) if run.is_global_zero else {}
 
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
@@ -174,29 +170,6 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
     return [OwnSignals(), *(build(section, key) for key, section in sections)]
-
-
-def describe_start(
-    settings: Mapping[str, Any], kind: Kind, run: L.Trainer, datamodule: PagesDataModule
-) -> dict[str, Any]:
-    """Tell every logger the config, the state of the code and the pages; W&B and MLflow keep their files, too.
-
-    Returns:
-        ``code`` and ``pages``, as `code_state` and `fingerprint` return them.
-    """
-    folder = Path(settings["output_dir"])
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"code": code_state(folder), "pages": fingerprint(datamodule.sources, folder)}
-    machine = {"device": run.strategy.root_device.type, "precision": str(run.precision)}
-    for each in run.loggers:
-        each.log_hyperparams({**settings, **facts, "run": {**asdict(kind), **machine}})
-    log_input(run.loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
-    if patch := facts["code"].get("patch"):
-        log_input(run.loggers, "code", "code", [folder / patch], facts["code"])
-    for model in (settings["init_from"], settings["ckpt_path"]):
-        if model is not None:
-            log_input_model(run.loggers, find_model(model))
-    return facts
 
 
 def describe(run: L.Trainer) -> dict[str, Any]:

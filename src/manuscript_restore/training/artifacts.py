@@ -1,4 +1,4 @@
-"""Files that W&B and MLflow keep with a run: what it was made of, and what it made."""
+"""What loggers are told of a run's beginning and end, with the files that W&B and MLflow keep of it."""
 
 import base64
 import hashlib
@@ -6,14 +6,47 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 
+from manuscript_restore.data.sources import PageSource
 from manuscript_restore.descriptor import Descriptor
-from manuscript_restore.released import CONFIG, WEIGHTS
+from manuscript_restore.released import CONFIG, WEIGHTS, find_model
 from manuscript_restore.training.loggers import OfflineWandbLogger
+from manuscript_restore.training.tracking import PAGE_LIST, Kind, code_state, fingerprint
+
+
+def log_start(
+    run: L.Trainer, settings: Mapping[str, Any], kind: Kind, sources: Mapping[str, Mapping[str, PageSource]]
+) -> dict[str, Any]:
+    """Tell every logger the config, the state of the code and the pages; their files are left in the run's folder.
+
+    Args:
+        run: The trainer, before it fits.
+        settings: The whole config.
+        kind: What is logged of the run's kind.
+        sources: Pages by split and kind.
+
+    Returns:
+        ``code`` and ``pages``, as `code_state` and `fingerprint` return them.
+    """
+    folder = Path(settings["output_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"code": code_state(folder), "pages": fingerprint(sources, folder)}
+    machine = {"device": run.strategy.root_device.type, "precision": str(run.precision)}
+    for each in run.loggers:
+        each.log_hyperparams({**settings, **facts, "run": {**asdict(kind), **machine}})
+    log_input(run.loggers, "pages", "dataset", [folder / PAGE_LIST], facts["pages"])
+    if patch := facts["code"].get("patch"):
+        log_input(run.loggers, "code", "code", [folder / patch], facts["code"])
+    for model in (settings["init_from"], settings["ckpt_path"]):
+        if model is not None:
+            log_input_model(run.loggers, find_model(model))
+    return facts
 
 
 def log_input(
