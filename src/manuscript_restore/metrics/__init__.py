@@ -10,6 +10,7 @@ from manuscript_restore.metrics.pictures import (
     psnr,
     psnr_after_colour_fit,
     ssim,
+    ssim_of_crops,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "psnr",
     "psnr_after_colour_fit",
     "ssim",
+    "ssim_of_crops",
 ]

@@ -13,6 +13,9 @@ from manuscript_restore.images.colour import delta_e_2000
 
 PSNR_CAP_DB = 100.0
 SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+"""Of pictures in [0, 1]."""
 MS_SSIM_MIN_SIDE = 161
 """Below, the smallest of the five scales has no room for the window."""
 
@@ -40,6 +43,44 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
     window = min(SSIM_WINDOW, shortest - 1 + shortest % 2)
     values: Tensor = ssim_map(restored.float(), clean.float(), window, padding="valid").mean(dim=(1, 2, 3))
     return values
+
+
+def ssim_of_crops(restored: Tensor, clean: Tensor) -> Tensor:
+    """`ssim` of crops, for a loss: the same values and gradients, in half the time on a CPU.
+
+    The window is separable, and along a line it is a multiplication by a banded matrix: what processors do best.
+    The work grows with the third power of the sides, so it is not for whole pages. The clean crops need no
+    gradient, and get none.
+
+    Args:
+        restored: (B, 3, H, W) in [0, 1], sides of at least `SSIM_WINDOW`.
+        clean: The same.
+    """
+    down, across = (_windows(side, like=clean) for side in clean.shape[-2:])
+
+    def blur(pictures: Tensor) -> Tensor:
+        return down @ (pictures @ across.T)
+
+    with torch.no_grad():
+        mean_y = blur(clean)
+        variance_y = blur(clean.square()) - mean_y.square()
+    mean_x = blur(restored)
+    variance_x = blur(restored.square()) - mean_x.square()
+    covariance = blur(restored * clean) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x.square() + mean_y.square() + SSIM_C1)
+    structure = (2 * covariance + SSIM_C2) / (variance_x + variance_y + SSIM_C2)
+    return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def _windows(side: int, *, like: Tensor) -> Tensor:
+    """The window at each place where it fits along a line of ``side`` pixels: (side − 10, side)."""
+    offsets = torch.arange(SSIM_WINDOW, device=like.device, dtype=like.dtype) - SSIM_WINDOW // 2
+    window = torch.exp(-offsets.square() / (2 * SSIM_SIGMA**2))
+    window = window / window.sum()
+    matrix = like.new_zeros(side - SSIM_WINDOW + 1, side)
+    for offset, weight in enumerate(window):
+        matrix.diagonal(offset).fill_(weight)
+    return matrix
 
 
 def ms_ssim(restored: Tensor, clean: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ class ReferenceDecoder(nn.Module):
     """
 
     num_features = 1
+    memory_format = torch.contiguous_format
+    """No convolution of its would gain by another; the tokens and the loss would lose (a tenth, on a CPU)."""
 
     def __init__(self, *, dim: int, patch_size: int) -> None:
         super().__init__()
@@ -154,6 +156,8 @@ class ProgressiveDecoder(nn.Module):
         num_blocks: Residual blocks per scale, in the pyramid and in the decoder each.
         maps: Give the damage, judged at 1/4, and the ink, at 1/1, as well.
     """
+
+    memory_format = torch.channels_last
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,6 +44,9 @@ class RestorationNetwork(nn.Module):
         colour_head: Let a `ColourHead` correct the colours first.
         maps: `restore` gives the logits of damage and ink as well, and a `SoundnessHead` has a say in the damage.
     """
+
+    memory_format = torch.channels_last
+    """Of weights and images. Convolutions are up to 1.4 times faster so on a CPU (docs/explanation/model.md)."""
 
     def __init__(self, *, multiple: int, image_size: int, colour_head: bool = False, maps: bool = False) -> None:
         super().__init__()

@@ -65,6 +65,7 @@ class ViTRestorer(RestorationNetwork):
         )
         self.encoder = network
         self.decoder = kind(dim=network.dim, patch_size=network.patch_size, **options)
+        self.memory_format = kind.memory_format
 
     def set_image_size(self, image_size: int) -> None:
         """Change the side of the views, in pixels; the learnt positions are resampled."""

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manuscript_restore.errors import UserError, check_keys
-from manuscript_restore.metrics import ssim
-from manuscript_restore.metrics.pictures import fit_colours
+from manuscript_restore.metrics import ssim, ssim_of_crops
+from manuscript_restore.metrics.pictures import SSIM_WINDOW, fit_colours
 from manuscript_restore.models.network import Prediction
 from manuscript_restore.training.perceptual import IMAGENET_MEAN, IMAGENET_STD, build_features
 from manuscript_restore.training.truth import damage_of
@@ -18,6 +18,8 @@ NONE: Mapping[str, Any] = {"weight": 0}
 
 PSNR_FLOOR = 1e-4
 """Squared error of 40 dB."""
+LARGEST_CROP = 512
+"""Side up to which `ssim_of_crops` is the faster one."""
 COLOURFUL = 0.1
 """Distance from a page's mean opponent colour from which on a place stands out by its colour."""
 
@@ -123,7 +125,7 @@ class CombinedLoss(nn.Module):
             if self.weights["l1"]:
                 terms["l1"] = F.l1_loss(restored, clean)
             if self.weights["ssim"]:
-                terms["ssim"] = 1 - ssim(restored, clean).mean()
+                terms["ssim"] = 1 - _ssim(restored, clean).mean()
             if self.perceptual is not None:
                 terms["perceptual"] = self.perceptual(restored, clean)
             if self.weights["psnr"]:
@@ -138,6 +140,12 @@ class CombinedLoss(nn.Module):
                 terms["ink"] = _cross_entropy(prediction.ink, pages["ink"])
             total = sum((self.weights[name] * term for name, term in terms.items()), restored.new_zeros(()))
         return {**terms, "loss": total}
+
+
+def _ssim(restored: Tensor, clean: Tensor) -> Tensor:
+    sides = clean.shape[-2:]
+    dense = min(sides) >= SSIM_WINDOW and max(sides) <= LARGEST_CROP
+    return ssim_of_crops(restored, clean) if dense else ssim(restored, clean)
 
 
 def _minus_psnr(restored: Tensor, clean: Tensor) -> Tensor:
