@@ -1,4 +1,4 @@
-"""The table at the end of a sweep."""
+"""What stands at the end of a sweep: the table of its jobs, and the report of its study."""
 
 import csv
 import json
@@ -12,23 +12,32 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from manuscript_restore.files import whole_file
+from manuscript_restore.training.sweep_report import log_to_wandb, write_report
+
 log = logging.getLogger(__name__)
 SCORES = ("val/psnr", "val/psnr_gain", "val/ssim", "test/psnr", "test/psnr_gain", "test/ssim")
+ORDER = ("finished", "pruned")
 
 
 class ResultsTable(Callback):
     """Hydra callback: writes ``results.csv`` in the sweep's folder, one row per job, best first, and prints it.
 
-    Ends the process with status 1 if any job failed, after all of them have run.
+    A study gets its ``report.html`` beside it. Ends the process with status 1 if any job failed, after all of them
+    have run.
     """
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect every job's summary and overrides."""
-        rows = write_table(Path(config.hydra.sweep.dir))
+        folder = Path(config.hydra.sweep.dir)
+        if (folder / "study.journal").is_file():
+            log.info("report: %s", write_report(folder))
+            log_to_wandb(folder, config)
+        rows = write_table(folder)
         if not rows:
-            log.error("no job left a summary in %s", config.hydra.sweep.dir)
+            log.error("no job left a summary in %s", folder)
             sys.exit(1)
-        failed = sum(row["status"] != "finished" for row in rows)
+        failed = sum(row["status"] == "failed" for row in rows)
         if failed:
             log.error("%d of %d jobs failed; see the table and each job's log", failed, len(rows))
             sys.exit(1)
@@ -37,9 +46,12 @@ class ResultsTable(Callback):
 def write_table(folder: Path) -> list[dict[str, Any]]:
     """Write and print the table of the jobs that left a summary below ``folder``; returns its rows."""
     rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
-    rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
+    rows.sort(key=lambda row: ((*ORDER, row["status"]).index(row["status"]), -(row["best val/psnr"] or 0)))
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(folder / "results.csv") as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -63,7 +75,7 @@ def _row(job: Path) -> dict[str, Any]:
         "status": summary["status"],
         "best val/psnr": summary["objective"],
         **{name: scores[name] for name in SCORES if name in scores},
-        **({"error": summary["error"]} if "error" in summary else {}),
+        **{name: summary[name] for name in ("seconds", "parameters", "error") if name in summary},
     }
 
 
