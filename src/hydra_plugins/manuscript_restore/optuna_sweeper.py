@@ -89,7 +89,7 @@ class OptunaSweeper(Sweeper):
                 "objective": objective,
                 "direction": self.direction,
                 "params": {key: each.get_value_string() for key, each in sorted(swept.items())},
-                "overrides": sorted(fixed),
+                "overrides": fixed,
             }
         )
         OmegaConf.save(self._config, self.folder / "multirun.yaml")

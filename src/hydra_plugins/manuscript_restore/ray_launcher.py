@@ -21,7 +21,7 @@ class RayLauncher(Launcher):
     Every machine needs the same environment, and the folder that the sweep was started in at the same path.
 
     Args:
-        address: Of a cluster: ``auto``, or ``ray://HOST:10001``; None: this machine.
+        address: Of a cluster: ``auto``, or ``HOST:6379``; ``local``: one of its own, on this machine.
         num_cpus: That a job takes; torch gets as many threads.
         num_gpus: That a job takes; it sees no others.
         resources: Further ones that a machine must have, by name.
@@ -29,7 +29,7 @@ class RayLauncher(Launcher):
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str = "local",
         num_cpus: float = 1,
         num_gpus: float = 0,
         resources: Mapping[str, float] | None = None,
@@ -71,7 +71,8 @@ class RayLauncher(Launcher):
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("ray is missing: pip install 'manuscript-restore[ray]'") from error
         if not ray.is_initialized():
-            ray.init(address=self.address, include_dashboard=False if self.address is None else None)
+            dashboard = {"include_dashboard": False} if self.address == "local" else {}
+            ray.init(address=self.address, **dashboard)
         return ray
 
     @staticmethod

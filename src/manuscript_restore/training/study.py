@@ -85,7 +85,7 @@ class Study:
                 self.optuna.set_user_attr("definition", definition)
                 return
         for key, value in definition.items():
-            if value != noted[key]:
+            if value != noted[key] and not (key == "overrides" and sorted(value) == sorted(noted[key])):
                 raise UserError(
                     f"{self.folder}: this study has {key} {noted[key]}, not {value}; give the same command "
                     "to go on, or begin another study with hydra.sweep.dir=…"

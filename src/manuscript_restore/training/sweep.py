@@ -1,5 +1,6 @@
 """What stands at the end of a sweep: the table of its jobs, and the report of its study."""
 
+import contextlib
 import csv
 import json
 import logging
@@ -56,10 +57,13 @@ def write_table(folder: Path) -> list[dict[str, Any]]:
         writer.writeheader()
         writer.writerows(rows)
     table = Table(title=str(folder / "results.csv"))
-    for column in columns:
+    shown = [
+        each for each in columns if each in ("job", "status") or len({str(row.get(each)) for row in rows}) > 1
+    ]
+    for column in shown:  # the others are the same for all, and the screen is narrow
         table.add_column(column)
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(_text(row.get(column)) for column in shown))
     Console().print(table)
     return rows
 
@@ -80,4 +84,7 @@ def _row(job: Path) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    with contextlib.suppress(TypeError, ValueError):
+        if not float(value).is_integer():
+            return f"{float(value):.4g}"
+    return "" if value is None else str(value)

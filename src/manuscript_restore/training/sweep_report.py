@@ -113,7 +113,9 @@ def plots(study: Study) -> Iterator[tuple[str, Any]]:
     if len(names) in (2, 3):
         yield "Pareto front", _plain(draw.plot_pareto_front(study.optuna, target_names=names))
     for i, name in enumerate(names):
-        of = {"target": lambda trial, i=i: trial.values[i], "target_name": name}
+        of: dict[str, Any] = {"target_name": name}
+        if len(names) > 1:  # else Optuna knows it, and which way is better
+            of["target"] = lambda trial, i=i: trial.values[i]
         yield f"History: {name}", _plain(draw.plot_optimization_history(study.optuna, **of))
         yield f"Parallel coordinates: {name}", _plain(draw.plot_parallel_coordinate(study.optuna, **of))
         if len({trial.values[i] for trial in finished}) > 1:  # else nothing to explain
