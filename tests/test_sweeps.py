@@ -19,12 +19,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hydra_plugins.manuscript_restore.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
-from manuscript_restore.train import check_objective, objective_values
+from manuscript_restore.train import check_objective, main, objective_values
 from manuscript_restore.training.pruning import Pruning
 from manuscript_restore.training.samplers import NoRepeats, num_sets
 from manuscript_restore.training.study import MAX_ATTEMPTS, Study
 from manuscript_restore.training.sweep_report import write_report
 from tests import sweep_app
+from tests.test_logging import wandb_records
 from tests.test_report import CHROMIUM, FLAGS
 
 SEARCH = ("-m", "experiment=smoke", "hparams_search=optuna")
@@ -335,6 +336,54 @@ def better(one: optuna.trial.FrozenTrial, other: optuna.trial.FrozenTrial) -> bo
     """Whether a trial has the higher score at no higher cost, or the same at a lower one."""
     (score, cost), (others_score, others_cost) = one.values, other.values
     return score >= others_score and cost <= others_cost and one.values != other.values
+
+
+@pytest.mark.slow
+def test_wandb_gets_the_sweep_as_a_run_of_its_own(sweep, tmp_path, monkeypatch):
+    """Once, however often the command is given."""
+    from wandb.proto import wandb_internal_pb2
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for _ in range(2):
+        assert sweep(*SEARCH, RATE, "logger=wandb", "hydra.sweeper.n_trials=4")[0] == 0
+    (file,) = (tmp_path / FOLDER / "wandb").glob("offline-run-*/run-*.wandb")
+    history, summary, job_type = {}, {}, None
+    for data in wandb_records(file):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        job_type = record.run.job_type or job_type
+        for item in record.history.item:
+            history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+        for update in record.summary.update:
+            summary[update.key or "/".join(update.nested_key)] = json.loads(update.value_json)
+    assert job_type == "sweep"
+    assert history["sweep/trials/nrows"] == 4
+    assert history["sweep/History: val/psnr/_type"] == "plotly-file"
+    best = max(of_state(tmp_path / FOLDER, "COMPLETE"), key=lambda trial: trial.values[0])
+    assert f"optimizer.lr={best.params['optimizer.lr']}" in summary["best_command"]
+
+
+@pytest.mark.slow
+def test_a_real_training_is_pruned(tmp_path, monkeypatch):
+    """By a pruner that lets nothing pass: a row of its own in the table, and no failure."""
+    monkeypatch.chdir(tmp_path)
+    key = "callbacks.pruning.pruner"
+    pruner = (f"{key}._target_=optuna.pruners.ThresholdPruner", f"+{key}.lower=1000", f"{key}.n_warmup_steps=1")
+    small = ("loss.perceptual.weight=0", "data.num_generated.train=4", "trainer.max_epochs=4", "logger=[]")
+    options = [*SEARCH, *small, *pruner, f"~{key}.n_startup_trials", "seed=1,2", "hydra.sweeper.n_trials=1"]
+    monkeypatch.setattr(sys, "argv", ["train", *options])
+    main()
+    (trial,) = trials_in(tmp_path / FOLDER)
+    assert trial.state.name == "PRUNED"
+    assert sorted(trial.intermediate_values) == [0, 1]
+    summary = json.loads((tmp_path / FOLDER / "0" / "summary.json").read_text())
+    assert (summary["status"], summary["epochs"]) == ("pruned", 2)
+    assert summary["objective"] == pytest.approx(max(trial.intermediate_values.values()))
+    assert (summary["parameters"] > 0, summary["seconds"] > 0) == (True, True)
+    assert not [name for name in summary["scores"] if name.startswith("test/")]
+    with (tmp_path / FOLDER / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["status"] == "pruned"
 
 
 def test_there_is_no_report_without_a_study(tmp_path):

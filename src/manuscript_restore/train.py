@@ -228,7 +228,9 @@ def run_job(config: DictConfig) -> float | list[float]:
             if summary["status"] == "finished":
                 print_summary(summary)
             elif summary["status"] == "interrupted":
-                log.warning(how_to_go_on(output_dir))
+                in_study = sweeping and (Path(job.sweep.dir) / "study.journal").is_file()
+                again = "interrupted; to go on with the sweep, give the same command again"
+                log.warning(again if in_study else how_to_go_on(output_dir))
                 if sweeping:
                     write_table(Path(job.sweep.dir))
     finally:
