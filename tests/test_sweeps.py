@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning.pytorch import Callback
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.manuscript_restore.optuna_sweeper import distribution
+from hydra_plugins.manuscript_restore_sweeps.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import check_objective, main, objective_values
@@ -27,6 +28,7 @@ from manuscript_restore.training.sweep_report import write_report
 from tests import sweep_app
 from tests.test_logging import wandb_records
 from tests.test_report import CHROMIUM, FLAGS
+from tests.test_stopping import QUICK
 
 SEARCH = ("-m", "experiment=smoke", "hparams_search=optuna")
 RATE = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
@@ -405,3 +407,43 @@ def test_trials_in_other_processes(tmp_path, launcher):
     assert all(trial.params["seed"] == 13 for trial in of_state(folder, "FAIL"))
     started = [line.split() for line in (folder / "started.txt").read_text().splitlines()]
     assert len({process for *_, process in started[:2]}) == 2
+
+
+def test_slurm_gets_what_the_config_says(tmp_path):
+    """A dry run: a ``sbatch`` that keeps what it is given."""
+    pytest.importorskip("submitit")
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/submitted.sh\necho no cluster >&2\nexit 1\n')
+    sbatch.chmod(0o755)
+    (sbatch.parent / "srun").symlink_to(sbatch)
+    options = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.sweeper.max_failed=1")
+    command = [sys.executable, sweep_app.__file__, *SEARCH, RATE, NO_TABLE, *options]
+    env = os.environ | {"PATH": f"{sbatch.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert "no cluster" in done.stdout
+    lines = (tmp_path / "submitted.sh").read_text().splitlines()
+    for line in ("--partition=gpu", "--time=240", "--signal=USR2@120", "--requeue", "--gpus-per-node=1"):
+        assert f"#SBATCH {line}" in lines
+
+
+class NoteEpochs(Callback):
+    """Adds the number of each epoch that is trained to ``epochs.txt``."""
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        with Path("epochs.txt").open("a") as file:
+            file.write(f"{trainer.current_epoch} ")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pages")
+def test_a_job_that_slurm_queued_again_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    note = "+callbacks.note={_target_: tests.test_sweeps.NoteEpochs}"
+    for epochs, restarts in ((1, None), (3, "1")):
+        if restarts:
+            monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        options = (*QUICK, note, f"trainer.max_epochs={epochs}", "test=false", "hydra.sweep.dir=sweep")
+        monkeypatch.setattr(sys, "argv", ["train", "-m", *options])
+        main()
+    assert Path("epochs.txt").read_text().split() == ["0", "1", "2"]

@@ -219,6 +219,9 @@ def run_job(config: DictConfig) -> float | list[float]:
     """
     job = HydraConfig.get()
     sweeping = job.mode == RunMode.MULTIRUN
+    last = Path(job.runtime.output_dir, "checkpoints", "last.ckpt")
+    if sweeping and os.environ.get("SLURM_RESTART_COUNT") and config.ckpt_path is None and last.is_file():
+        config.ckpt_path = str(last)  # of this very job, which SLURM has queued again
     try:
         summary, exit_status = attempt(config, sweeping=sweeping)
         if os.environ.get("LOCAL_RANK", "0") == "0":  # else another process of trainer=ddp
@@ -228,9 +231,8 @@ def run_job(config: DictConfig) -> float | list[float]:
             if summary["status"] == "finished":
                 print_summary(summary)
             elif summary["status"] == "interrupted":
-                in_study = sweeping and (Path(job.sweep.dir) / "study.journal").is_file()
-                again = "interrupted; to go on with the sweep, give the same command again"
-                log.warning(again if in_study else how_to_go_on(output_dir))
+                if not (Path(job.sweep.dir) / "study.journal").is_file():  # a study goes on by its own command
+                    log.warning(how_to_go_on(output_dir))
                 if sweeping:
                     write_table(Path(job.sweep.dir))
     finally:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 log = logging.getLogger(__name__)
+LOOK_EVERY_S = 0.2
 
 
 class RayLauncher(Launcher):
@@ -58,6 +60,8 @@ class RayLauncher(Launcher):
                 )
             )
         try:
+            while len(ray.wait(pending, num_returns=len(pending), timeout=0)[0]) < len(pending):
+                time.sleep(LOOK_EVERY_S)  # in Python, as Ray's own waiting changes what a signal raises
             return [self._result(ray, each) for each in pending]
         except BaseException:
             for each in pending:

@@ -67,6 +67,9 @@ class OptunaSweeper(Sweeper):
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
+        except SystemExit:  # a signal
+            log.warning("interrupted; to go on with the sweep, give the same command again")
+            raise
 
     def _sweep(self, arguments: list[str]) -> None:
         from manuscript_restore.errors import UserError
