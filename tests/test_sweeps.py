@@ -101,7 +101,8 @@ def test_two_processes_killed_twice_make_twenty_trials(tmp_path):
     assert len(finished) == 20
     assert len(trials) == 20 + len(lost)
     assert len({tuple(sorted(trial.params.items())) for trial in finished}) == 20
-    assert {tuple(trial.params.items()) for trial in lost} <= {tuple(trial.params.items()) for trial in finished}
+    again = [trial.params for trial in lost if len(trial.params) == 2]  # less: killed while it was drawn
+    assert all(params in [trial.params for trial in finished] for params in again)
     assert len(lost) <= 3  # one for each process that was killed
     started = [line.split() for line in (folder / "started.txt").read_text().splitlines()]
     assert len({number for number, *_ in started}) == len(started)  # no trial was started twice
