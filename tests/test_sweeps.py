@@ -78,7 +78,7 @@ def test_two_processes_killed_twice_make_twenty_trials(tmp_path):
         process.wait()
 
     def wait_for(finished: int) -> None:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while len(list(folder.glob("*/summary.json"))) < finished:
             assert time.monotonic() < until
             assert any(each.poll() is None for each in running)
@@ -93,7 +93,7 @@ def test_two_processes_killed_twice_make_twenty_trials(tmp_path):
         kill(each)
     running = [start(), start()]
     for each in running:
-        assert each.wait(timeout=120) == 0, (tmp_path / "log.txt").read_text()
+        assert each.wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()
 
     trials = trials_in(folder)
     finished = of_state(folder, "COMPLETE")
@@ -238,6 +238,19 @@ def test_a_living_process_keeps_its_trial(tmp_path):
     with study.alive("trial-0"):  # its job goes on without the process that sent it
         assert ask(study, n_trials=1) == []
     assert len(ask(study, n_trials=1)) == 1
+
+
+def test_a_job_that_dies_without_a_word_is_done_again(tmp_path):
+    study = Study(tmp_path, {"direction": "maximize"})
+    with study.alive("gone"):
+        died, goes_on = ask(study, 2)
+        with study.alive(f"trial-{goes_on.number}"):
+            assert study.has_failed(died.number)
+            assert not study.has_failed(goes_on.number)
+            (again,) = ask(study, n_trials=2)
+    assert again.params == died.params
+    study.tell(goes_on.number, 1.0)
+    assert [trial.state.name for trial in trials_in(tmp_path)] == ["FAIL", "COMPLETE", "RUNNING"]
 
 
 def test_a_late_result_does_not_count(tmp_path, caplog):

@@ -136,6 +136,7 @@ class OptunaSweeper(Sweeper):
         failed = 0
         waiting = False
         while failed < self.max_failed:
+            running = study.trials("RUNNING")  # before asking: what fails meanwhile is asked for again
             trials = study.ask(
                 self.n_jobs,
                 n_trials=self.n_trials,
@@ -146,13 +147,13 @@ class OptunaSweeper(Sweeper):
             )
             if trials:
                 failed = self._launch(study, [trial.number for trial in trials], fixed, failed)
-            elif running := study.trials("RUNNING"):
+            elif not running:
+                break
+            else:
                 if not waiting:
                     log.info("%d trials run in other processes; waiting for their end", len(running))
                 waiting = True
                 time.sleep(LOOK_EVERY_S)
-            else:
-                break
         done = len(study.trials("COMPLETE", "PRUNED"))
         log.info("%d of %d trials are done, %d failed: %s", done, self.n_trials, len(study.failed()), self.folder)
         if failed >= self.max_failed:
@@ -176,14 +177,17 @@ class OptunaSweeper(Sweeper):
             [*fixed, *_words(study.trials()[number].params), f"hydra.sweep.subdir={number}"] for number in numbers
         ]
         try:
-            for result in self._launcher.launch(jobs, initial_job_idx=numbers[0]):
-                _ = result.return_value  # raises what the job raised
-        except Exception as error:  # of one job; the others have told the study what they reached
+            results = self._launcher.launch(jobs, initial_job_idx=numbers[0])
+        except Exception as error:  # by one of the jobs; the others tell the study what they reach
             log.error("%s: %s", type(error).__name__, error)
+            results = []
+        for result in results:
+            try:
+                _ = result.return_value
+            except Exception as error:
+                log.error("job %s: %s: %s", result.overrides, type(error).__name__, error)
         for number in numbers:
-            if study.trials()[number].state.name == "RUNNING":  # it did not come so far as to tell
-                study.tell(number, None)
-            failed = failed + 1 if study.trials()[number].state.name == "FAIL" else 0
+            failed = failed + 1 if study.has_failed(number) else 0
         return failed
 
 

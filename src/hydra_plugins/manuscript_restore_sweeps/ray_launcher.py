@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ class RayLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what a job needs."""
+        if not find_spec("ray"):
+            print("error: ray is missing: pip install 'manuscript-restore[ray]'", file=sys.stderr)
+            sys.exit(1)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -70,10 +75,8 @@ class RayLauncher(Launcher):
 
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked it to call home
-        try:
-            import ray
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("ray is missing: pip install 'manuscript-restore[ray]'") from error
+        import ray
+
         if not ray.is_initialized():
             dashboard = {"include_dashboard": False} if self.address == "local" else {}
             ray.init(address=self.address, **dashboard)

@@ -143,6 +143,17 @@ class Study:
             log.error("trial %d failed: its objective is %s", number, values)
             self.optuna.tell(number, state=_state("FAIL"))
 
+    def has_failed(self, number: int) -> bool:
+        """Whether a trial that this process has sent has failed, or is no more without having told anything.
+
+        Of the latter this process lets go: it is lost, and done again, unless its job runs on without us.
+        """
+        trial = self.trials()[number]
+        if trial.state.name != "RUNNING":
+            return bool(trial.state.name == "FAIL")
+        self.note(number, "process", "")
+        return not self._lives(job_name(number))
+
     def note(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
         self.storage.set_trial_user_attr(self.trials()[number]._trial_id, key, value)
@@ -158,12 +169,14 @@ class Study:
         path = self.folder / "processes" / name
         path.parent.mkdir(exist_ok=True)
         with FileLock(path):
-            yield name
-        path.unlink(missing_ok=True)
+            try:
+                yield name
+            finally:
+                path.unlink(missing_ok=True)
 
     def _lives(self, name: str) -> bool:
         path = self.folder / "processes" / name
-        if not path.exists():
+        if not path.is_file():
             return False
         try:
             with FileLock(path, timeout=0):
