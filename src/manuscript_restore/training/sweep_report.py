@@ -117,7 +117,11 @@ def plots(study: Study) -> Iterator[tuple[str, Any]]:
         if len(names) > 1:  # else Optuna knows it, and which way is better
             of["target"] = lambda trial, i=i: trial.values[i]
         yield f"History: {name}", _plain(draw.plot_optimization_history(study.optuna, **of))
-        yield f"Parallel coordinates: {name}", _plain(draw.plot_parallel_coordinate(study.optuna, **of))
+        parallel = draw.plot_parallel_coordinate(study.optuna, **of)
+        parallel.update_traces(
+            line={"reversescale": study.optuna.directions[i].name == "MINIMIZE"}
+        )  # dark is good
+        yield f"Parallel coordinates: {name}", _plain(parallel)
         if len({trial.values[i] for trial in finished}) > 1:  # else nothing to explain
             evaluator = FanovaImportanceEvaluator(seed=0)
             figure = draw.plot_param_importances(study.optuna, evaluator=evaluator, **of)
