@@ -31,10 +31,10 @@ class ResultsTable(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect every job's summary and overrides."""
         folder = Path(config.hydra.sweep.dir)
+        rows = write_table(folder)
         if (folder / "study.journal").is_file():
             log.info("report: %s", write_report(folder))
             log_to_wandb(folder, config)
-        rows = write_table(folder)
         if not rows:
             log.error("no job left a summary in %s", folder)
             sys.exit(1)

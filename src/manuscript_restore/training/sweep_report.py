@@ -113,18 +113,12 @@ def plots(study: Study) -> Iterator[tuple[str, Any]]:
     if len(names) in (2, 3):
         yield "Pareto front", _plain(draw.plot_pareto_front(study.optuna, target_names=names))
     for i, name in enumerate(names):
-        of: dict[str, Any] = {"target_name": name}
-        if len(names) > 1:  # else Optuna knows it, and which way is better
-            of["target"] = lambda trial, i=i: trial.values[i]
-        yield f"History: {name}", _plain(draw.plot_optimization_history(study.optuna, **of))
-        parallel = draw.plot_parallel_coordinate(study.optuna, **of)
-        parallel.update_traces(
-            line={"reversescale": study.optuna.directions[i].name == "MINIMIZE"}
-        )  # dark is good
-        yield f"Parallel coordinates: {name}", _plain(parallel)
+        one = study.optuna if len(names) == 1 else _of_one(study, i)
+        yield f"History: {name}", _plain(draw.plot_optimization_history(one, target_name=name))
+        yield f"Parallel coordinates: {name}", _plain(draw.plot_parallel_coordinate(one, target_name=name))
         if len({trial.values[i] for trial in finished}) > 1:  # else nothing to explain
             evaluator = FanovaImportanceEvaluator(seed=0)
-            figure = draw.plot_param_importances(study.optuna, evaluator=evaluator, **of)
+            figure = draw.plot_param_importances(one, evaluator=evaluator, target_name=name)
             yield f"Importance of each parameter: {name}", _plain(figure)
     if len(names) == 1:
         yield f"Each parameter: {names[0]}", _plain(draw.plot_slice(study.optuna, target_name=names[0]))
@@ -173,6 +167,24 @@ def _plotly() -> Any:
     import plotly.offline
 
     return plotly
+
+
+def _of_one(study: Study, i: int) -> Any:
+    """The study of a single objective, for plots that do not know otherwise which way is better."""
+    import optuna
+
+    one = optuna.create_study(direction=study.optuna.directions[i])
+    for trial in study.trials():  # all of them: they keep their numbers
+        finished = trial.state.name == "COMPLETE"
+        one.add_trial(
+            optuna.create_trial(
+                state=trial.state if finished else optuna.trial.TrialState.FAIL,
+                value=trial.values[i] if finished else None,
+                params=trial.params,
+                distributions=trial.distributions,
+            )
+        )
+    return one
 
 
 def _plain(figure: Any) -> Any:
