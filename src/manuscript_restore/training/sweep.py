@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from manuscript_restore.files import whole_file
+from manuscript_restore.training.study import Study
 from manuscript_restore.training.sweep_report import log_to_wandb, write_report
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ class ResultsTable(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect every job's summary and overrides."""
         folder = Path(config.hydra.sweep.dir)
-        rows = write_table(folder)
-        if (folder / "study.journal").is_file():
+        has_study = (folder / "study.journal").is_file()
+        with Study(folder).lock if has_study else contextlib.nullcontext():  # others may come to their end, too
+            rows = write_table(folder)
+        if has_study:
             log.info("report: %s", write_report(folder))
             log_to_wandb(folder, config)
         if not rows:
