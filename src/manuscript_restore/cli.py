@@ -146,6 +146,24 @@ def onnx(
         raise typer.Exit(1) from None
 
 
+@app.command()
+def sweep_report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a sweep with hparams_search=optuna, finished or not.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file; report.html in the folder otherwise.")
+    ] = None,
+) -> None:
+    """Write the report of a sweep: its trials, plots, and the best as a command line."""
+    import manuscript_restore.requires_train  # noqa: F401
+    from manuscript_restore.training.sweep_report import write_report
+
+    try:
+        print(write_report(folder, output))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
 def _hand_over(module: str, context: typer.Context) -> None:
     """Become the command of Hydra's, which Lightning knows how to start again for other devices.
 

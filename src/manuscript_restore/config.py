@@ -60,7 +60,7 @@ class NewFolder(Callback):
     """Hydra callback: a run or sweep that starts in the same second as another gets a folder of its own.
 
     A folder that the command line names (a user, or Lightning for the further processes of ``trainer=ddp``), and
-    the one that a resumed run goes on in, are taken as they are.
+    the one that a resumed run or a study goes on in, are taken as they are.
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -75,8 +75,11 @@ class NewFolder(Callback):
     def _make(self, config: DictConfig, mode: str) -> None:
         if any(override.startswith(f"hydra.{mode}.dir=") for override in config.hydra.overrides.hydra):
             return
+        wanted = Path(config.hydra[mode].dir)
+        goes_on = mode == "sweep" and config.hydra.runtime.choices.get("hydra/sweeper") == "optuna"
         try:
-            folder = make_new(Path(config.hydra[mode].dir))
+            folder = wanted if goes_on else make_new(wanted)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # as an exception, Hydra would only warn of it and go on
             print(f"error: {config.hydra[mode].dir}: cannot be made ({error.strerror})", file=sys.stderr)
             sys.exit(1)

@@ -6,7 +6,9 @@ import math
 import os
 import signal
 import sys
+import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ def train(
     seed: int,
     ckpt_path: str | None,
     init_from: str | None,
+    objective: Sequence[str],
     test: bool,
     output_dir: str,
     data: DictConfig,
@@ -80,6 +83,7 @@ def train(
     if not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: must be a whole number from 0 to 2³¹ − 1")
     L.seed_everything(seed, workers=True, verbose=False)
+    check_objective(objective)
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
     damage = build_degradation(degradation)
@@ -128,13 +132,16 @@ def train(
     where = f"{device} in {run.precision}"
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", where, output_dir)
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
+    started = time.perf_counter()
     run.fit(net, datamodule, ckpt_path=ckpt_path)
+    seconds = time.perf_counter() - started
     summary = describe(run)
     if run.is_global_zero:
         of_models = {"best val/psnr": summary["objective"], "epochs": summary["epochs"], "steps": summary["steps"]}
         log_models(loggers, best=summary["best_checkpoint"], last=summary["last_checkpoint"], facts=of_models)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
-    if test:
+    pruned = any(getattr(each, "pruned", False) for each in run.callbacks)
+    if test and not pruned:
         if summary["best_checkpoint"]:
             # Not by test(ckpt_path=…): the EMA callback would load the weights before averaging.
             net.load_state_dict(read_checkpoint(summary["best_checkpoint"])["state_dict"])
@@ -142,13 +149,25 @@ def train(
         scores |= {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("test/")}
     return {
         "name": name,
-        "status": "finished",
+        "status": "pruned" if pruned else "finished",
+        "seconds": seconds,
+        "parameters": num_parameters,
         "perceptual_network": loss["perceptual"]["network"] if loss["perceptual"]["weight"] else None,
         "scores": scores,
         "pictures": str(Path(output_dir) / "pictures"),
         **facts,
         **summary,
     }
+
+
+def check_objective(objective: Sequence[str]) -> None:
+    """Refuse a misspelt objective before the training, and one that is no list."""
+    names = [objective] if isinstance(objective, str) else list(objective)
+    for name in names:
+        if name not in ("seconds", "parameters") and not str(name).startswith(("val/", "test/")):
+            raise UserError(f"objective={name}: must be seconds, parameters, or a score: val/psnr, test/ssim …")
+    if isinstance(objective, str) or not names:
+        raise UserError(f"objective={objective}: must be a list: objective=[val/psnr]")
 
 
 def build_degradation(config: DictConfig) -> Any:
@@ -197,14 +216,17 @@ def describe(run: L.Trainer) -> dict[str, Any]:
     }
 
 
-def run_job(config: DictConfig) -> float:
+def run_job(config: DictConfig) -> float | list[float]:
     """Train once, print and write the summary; a failed job of a sweep does not end the sweep, a stopped one does.
 
     Returns:
-        The best validation PSNR in dB, NaN without one: what a sweep maximises.
+        What ``objective`` names, for a sweep: one value, or a list of several; NaN for what is not there.
     """
     job = HydraConfig.get()
     sweeping = job.mode == RunMode.MULTIRUN
+    last = Path(job.runtime.output_dir, "checkpoints", "last.ckpt")
+    if sweeping and os.environ.get("SLURM_RESTART_COUNT") and config.ckpt_path is None and last.is_file():
+        config.ckpt_path = str(last)  # of this very job, which SLURM has queued again
     try:
         summary, exit_status = attempt(config, sweeping=sweeping)
         if os.environ.get("LOCAL_RANK", "0") == "0":  # else another process of trainer=ddp
@@ -214,14 +236,28 @@ def run_job(config: DictConfig) -> float:
             if summary["status"] == "finished":
                 print_summary(summary)
             elif summary["status"] == "interrupted":
-                log.warning(how_to_go_on(output_dir))
+                if not (Path(job.sweep.dir) / "study.journal").is_file():  # a study goes on by its own command
+                    log.warning(how_to_go_on(output_dir))
                 if sweeping:
                     write_table(Path(job.sweep.dir))
     finally:
         release()
     if exit_status:
         sys.exit(exit_status)
-    return math.nan if summary["objective"] is None else float(summary["objective"])
+    values = objective_values(summary, config.objective)
+    return values[0] if len(values) == 1 else values
+
+
+def objective_values(summary: Mapping[str, Any], names: Sequence[str]) -> list[float]:
+    """The values of a run's objectives: the best epoch's ``val/psnr``, other scores as they were at the end."""
+    known = {
+        **summary.get("scores", {}),
+        "seconds": summary.get("seconds"),
+        "parameters": summary.get("parameters"),
+    }
+    if summary["objective"] is not None:
+        known["val/psnr"] = summary["objective"]
+    return [math.nan if known.get(name) is None else float(known[name]) for name in names]
 
 
 def attempt(config: DictConfig, *, sweeping: bool) -> tuple[dict[str, Any], int]:

@@ -1,5 +1,6 @@
-"""The table at the end of a sweep."""
+"""What stands at the end of a sweep: the table of its jobs, and the report of its study."""
 
+import contextlib
 import csv
 import json
 import logging
@@ -12,23 +13,35 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from manuscript_restore.files import whole_file
+from manuscript_restore.training.study import Study
+from manuscript_restore.training.sweep_report import log_to_wandb, write_report
+
 log = logging.getLogger(__name__)
 SCORES = ("val/psnr", "val/psnr_gain", "val/ssim", "test/psnr", "test/psnr_gain", "test/ssim")
+ORDER = ("finished", "pruned")
 
 
 class ResultsTable(Callback):
     """Hydra callback: writes ``results.csv`` in the sweep's folder, one row per job, best first, and prints it.
 
-    Ends the process with status 1 if any job failed, after all of them have run.
+    A study gets its ``report.html`` beside it. Ends the process with status 1 if any job failed, after all of them
+    have run.
     """
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collect every job's summary and overrides."""
-        rows = write_table(Path(config.hydra.sweep.dir))
+        folder = Path(config.hydra.sweep.dir)
+        has_study = (folder / "study.journal").is_file()
+        with Study(folder).lock if has_study else contextlib.nullcontext():  # others may come to their end, too
+            rows = write_table(folder)
+        if has_study:
+            log.info("report: %s", write_report(folder))
+            log_to_wandb(folder, config)
         if not rows:
-            log.error("no job left a summary in %s", config.hydra.sweep.dir)
+            log.error("no job left a summary in %s", folder)
             sys.exit(1)
-        failed = sum(row["status"] != "finished" for row in rows)
+        failed = sum(row["status"] == "failed" for row in rows)
         if failed:
             log.error("%d of %d jobs failed; see the table and each job's log", failed, len(rows))
             sys.exit(1)
@@ -37,17 +50,23 @@ class ResultsTable(Callback):
 def write_table(folder: Path) -> list[dict[str, Any]]:
     """Write and print the table of the jobs that left a summary below ``folder``; returns its rows."""
     rows = [_row(path.parent) for path in sorted(folder.glob("*/summary.json"))]
-    rows.sort(key=lambda row: (row["status"] != "finished", -(row["best val/psnr"] or 0)))
+    rows.sort(key=lambda row: ((*ORDER, row["status"]).index(row["status"]), -(row["best val/psnr"] or 0)))
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(folder / "results.csv") as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
     table = Table(title=str(folder / "results.csv"))
-    for column in columns:
+    shown = [
+        each for each in columns if each in ("job", "status") or len({str(row.get(each)) for row in rows}) > 1
+    ]
+    for column in shown:  # the others are the same for all, and the screen is narrow
         table.add_column(column)
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(_text(row.get(column)) for column in shown))
     Console().print(table)
     return rows
 
@@ -63,9 +82,12 @@ def _row(job: Path) -> dict[str, Any]:
         "status": summary["status"],
         "best val/psnr": summary["objective"],
         **{name: scores[name] for name in SCORES if name in scores},
-        **({"error": summary["error"]} if "error" in summary else {}),
+        **{name: summary[name] for name in ("seconds", "parameters", "error") if name in summary},
     }
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    with contextlib.suppress(TypeError, ValueError):
+        if not float(value).is_integer():
+            return f"{float(value):.4g}"
+    return "" if value is None else str(value)

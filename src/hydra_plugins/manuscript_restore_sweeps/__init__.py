@@ -1,0 +1,1 @@
+"""Hydra plugins: the sweeper on Optuna and the launcher on Ray."""
