@@ -26,9 +26,9 @@ from manuscript_restore.training.samplers import NoRepeats, num_sets
 from manuscript_restore.training.study import MAX_ATTEMPTS, Study
 from manuscript_restore.training.sweep_report import write_report
 from tests import sweep_app
-from tests.test_logging import wandb_records
 from tests.test_report import CHROMIUM, FLAGS
 from tests.test_stopping import QUICK
+from tests.wandb_runs import only_run
 
 SEARCH = ("-m", "experiment=smoke", "hparams_search=optuna")
 RATE = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
@@ -357,26 +357,15 @@ def better(one: optuna.trial.FrozenTrial, other: optuna.trial.FrozenTrial) -> bo
 @pytest.mark.slow
 def test_wandb_gets_the_sweep_as_a_run_of_its_own(sweep, tmp_path, monkeypatch):
     """Once, however often the command is given."""
-    from wandb.proto import wandb_internal_pb2
-
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for _ in range(2):
         assert sweep(*SEARCH, RATE, "logger=wandb", "hydra.sweeper.n_trials=4")[0] == 0
-    (file,) = (tmp_path / FOLDER / "wandb").glob("offline-run-*/run-*.wandb")
-    history, summary, job_type = {}, {}, None
-    for data in wandb_records(file):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        job_type = record.run.job_type or job_type
-        for item in record.history.item:
-            history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
-        for update in record.summary.update:
-            summary[update.key or "/".join(update.nested_key)] = json.loads(update.value_json)
-    assert job_type == "sweep"
-    assert history["sweep/trials/nrows"] == 4
-    assert history["sweep/History: val/psnr/_type"] == "plotly-file"
+    run = only_run(tmp_path / FOLDER)
+    assert (run.run.job_type, run.run.run_group) == ("sweep", (tmp_path / FOLDER).name)
+    assert run.history["sweep/trials/nrows"] == 4
+    assert run.history["sweep/History: val/psnr/_type"] == "plotly-file"
     best = max(of_state(tmp_path / FOLDER, "COMPLETE"), key=lambda trial: trial.values[0])
-    assert f"optimizer.lr={best.params['optimizer.lr']}" in summary["best_command"]
+    assert f"optimizer.lr={best.params['optimizer.lr']}" in run.summary["best_command"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ class OfflineRun:
     Attributes:
         run: Name, project, group, kind and tags.
         history: Last value of each key.
+        summary: As W&B's table of runs shows it.
         config: The config.
         artifacts: In the order in which they were logged.
         system: Names of what W&B measured by itself.
@@ -23,6 +24,7 @@ class OfflineRun:
 
     run: Any = None
     history: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     artifacts: list[Any] = field(default_factory=list)
     system: set[str] = field(default_factory=set)
@@ -54,6 +56,8 @@ def read_run(file: Path) -> OfflineRun:
                 found.artifacts.append(record.artifact)
         for item in record.history.item:
             found.history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+        for update in record.summary.update:
+            found.summary[update.key or "/".join(update.nested_key)] = json.loads(update.value_json)
         for update in record.config.update:
             found.config[update.key] = json.loads(update.value_json)
         found.system |= {item.key for item in record.stats.item}

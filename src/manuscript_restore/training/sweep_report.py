@@ -134,6 +134,7 @@ def log_to_wandb(folder: Path, config: DictConfig) -> None:
     if OmegaConf.select(config, "logger.wandb") is None:
         return
     from manuscript_restore.training.loggers import build_loggers, release
+    from manuscript_restore.training.tracking import Kind
 
     study = Study(folder)
     with study.lock:
@@ -144,9 +145,9 @@ def log_to_wandb(folder: Path, config: DictConfig) -> None:
     config = copy.deepcopy(config)
     with open_dict(config):
         config.logger = {"wandb": config.logger.wandb}
-        config.logger.wandb.update(save_dir=str(folder), name=f"{config.name} sweep", job_type="sweep")
+        config.logger.wandb.update(save_dir=str(folder), name=f"{config.name} sweep")
     try:
-        (logger,) = build_loggers(config.logger) or [None]
+        (logger,) = build_loggers(config.logger, Kind("sweep", folder.name, ())) or [None]
         if logger is None:
             return
         import wandb
