@@ -58,7 +58,9 @@ def test_every_experiment_builds(experiment):
         for name in options(group)
     ],
 )
-def test_every_option_composes_and_its_keys_are_known(override):
+def test_every_option_composes_and_its_keys_are_known(override, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()  # of MLflow's database, which `build_loggers` makes
     config = composed(override)
     for section in ("callbacks", "logger"):
         for key, each in config[section].items():

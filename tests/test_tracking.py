@@ -333,7 +333,6 @@ def test_worst_pages_reach_the_table(train, tmp_path):
 # MLflow
 
 
-@pytest.mark.filterwarnings("ignore:.*noload.*")  # MLflow's own use of SQLAlchemy
 @pytest.mark.usefixtures("pages")
 def test_mlflow_keeps_a_run_in_one_file(train, tmp_path):
     summary = train(*QUICK, "logger=mlflow", WORST, "trainer.max_epochs=1", "test=false")
