@@ -143,8 +143,9 @@ def _build_mlflow(section: DictConfig, where: str, kind: Kind) -> Any:
     uri = str(section.get("tracking_uri") or "")
     if not uri.startswith(SQLITE):
         return build(section, where)
-    database = Path(uri.removeprefix(SQLITE))
+    database = Path(uri.removeprefix(SQLITE)).absolute()  # MLflow goes on in what it opened first by a name
     database.parent.mkdir(parents=True, exist_ok=True)
+    section.tracking_uri = f"{SQLITE}{database}"
     # Two runs that start at once would both make the tables, and the second would fail.
     with FileLock(database.with_name(f".{database.name}.lock")):
         logger = build(section, where)
