@@ -103,9 +103,9 @@ def joined(address: str) -> Iterator[Any]:
         if address == "local":
             folder = stack.enter_context(TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
             given |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE, "_temp_dir": folder}
-            if "ray" not in sys.modules:  # which reads them at its import
-                token = secrets.token_hex(32)  # its ports are open to the network
-                stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token))
+            if "ray" not in sys.modules:  # which reads them at its import, and once
+                os.environ.setdefault("RAY_AUTH_MODE", "token")  # its ports are open to the network
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
             import ray
         except ImportError as error:
@@ -113,25 +113,16 @@ def joined(address: str) -> Iterator[Any]:
         try:
             ray.init(**given)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and what gRPC has
-            raise UserError(
-                f"--ray {address}: no cluster there ({first_line(error)}); start one (`ray start --head`), or "
-                "give --ray local"
-            ) from error
+            mend = (
+                "cannot be started here"
+                if address == "local"
+                else "no cluster there; `ray start --head` starts one"
+            )
+            raise UserError(f"--ray {address}: {mend} ({first_line(error)})") from error
         stack.callback(ray.shutdown)
         if threading.current_thread() is threading.main_thread():
             stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _interrupt))
         yield ray
-
-
-@contextlib.contextmanager
-def _environment(**given: str) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
 def _interrupt(*_: object) -> None:

@@ -132,9 +132,10 @@ class ClusterJob:
                 yield from self._there_already()
                 while self._give():
                     yield from self._there_already()
-                self._hire()
-                if not (awaited := [each for worker in self._workers for each in worker.waited_for()]):
+                if not (left := self._num_left()):
                     return
+                self._hire(left)
+                awaited = [each for worker in self._workers for each in worker.waited_for()]
                 done, _ = self._ray.wait(awaited, num_returns=1, timeout=POLL_S)
                 for reference in done:
                     yield from self._take(reference)
@@ -166,15 +167,17 @@ class ClusterJob:
     def _tries_alone(self, worker: _Hired) -> bool:
         return any(self._deaths[task.target] for task in worker.pages.values())
 
-    def _hire(self) -> None:
+    def _num_left(self) -> int:
+        return len(self._waiting) + len(self._suspects) + sum(len(worker.pages) for worker in self._workers)
+
+    def _hire(self, num_left: int) -> None:
         """Ask for workers, as many as there is work for; Ray starts them where and when there is room."""
-        left = len(self._waiting) + len(self._suspects) + sum(len(worker.pages) for worker in self._workers)
-        if left and not self._wanted:
+        if not self._wanted:
             raise UserError(f"no worker can do the work; {self._refusal}")
-        while len(self._workers) < min(self._wanted, left):
+        while len(self._workers) < min(self._wanted, num_left):
             actor = self._kind.remote(*self._given)
             self._workers.append(_Hired(actor, actor.open.remote()))
-        self._tell_of_waiting(bool(left) and not any(worker.is_open for worker in self._workers))
+        self._tell_of_waiting(not any(worker.is_open for worker in self._workers))
 
     def _tell_of_waiting(self, idle: bool) -> None:
         if not idle:
@@ -195,9 +198,9 @@ class ClusterJob:
         except Exception as error:  # it died, or what it said cannot be read
             yield from self._lose(worker, error)
             return
-        if reference is worker.opening:
+        if reference == worker.opening:
             self._open(worker, answer)
-        elif reference is worker.asked:
+        elif reference == worker.asked:
             worker.asked = None
             for task in worker.pages.values():
                 if self._on_progress and task.target in answer:
