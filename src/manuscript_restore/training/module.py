@@ -120,7 +120,7 @@ class RestorationModule(L.LightningModule):
         for name in ("psnr", "ssim"):
             scores[f"{split}/{name}_gain"] = scores[f"{split}/{name}"] - scores[f"{split}/input_{name}"]
         self.log_dict(scores, sync_dist=True)  # equal on all devices already: compute() gathers
-        self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False)
+        self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False, sync_dist=True)
         metrics.reset()
         input_metrics.reset()
 

@@ -1,0 +1,148 @@
+"""Trainings on two devices: two processes on the CPU, against one."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.strategies import FSDPStrategy
+
+from manuscript_restore.config import config_dir, register_resolvers
+from manuscript_restore.data.sampler import EpochSampler
+from manuscript_restore.errors import UserError
+from manuscript_restore.training.devices import check_devices
+from tests.conftest import Run
+
+SMOKE = ("experiment=smoke", "data.num_generated={train: 9, val: 3, test: 5}", "data.fresh_pages=9", "logger=null")
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+
+
+@pytest.mark.parametrize("number", [7, 8, 9])
+def test_no_page_comes_twice(number: int) -> None:
+    for epoch in range(3):
+        seen = []
+        for rank in range(2):
+            sampler = EpochSampler(range(number), 2, rank, seed=0)  # type: ignore[arg-type]
+            sampler.set_epoch(epoch)
+            seen.append([index for _, index in sampler])
+            assert len(sampler) == len(seen[-1])
+        assert len(seen[0]) == len(seen[1]) == number // 2  # else one would wait for the other for ever
+        assert max(Counter(seen[0] + seen[1]).values()) == 1
+    waiting = {(epoch, i) for epoch in range(20) for i in range(7)} - {
+        each for epoch in range(20) for rank in range(2) for each in _of(epoch, rank)
+    }
+    assert len({index for _, index in waiting}) > 3  # not always the same
+
+
+def _of(epoch: int, rank: int) -> list[tuple[int, int]]:
+    sampler = EpochSampler(range(7), 2, rank, seed=0)  # type: ignore[arg-type]
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def on_two(folder: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Train in two processes; the summary."""
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        *launcher,
+        "manuscript_restore.train",
+        *SMOKE,
+        *TWO,
+        *overrides,
+    ]
+    process = subprocess.Popen(
+        [*command, f"hydra.run.dir={folder}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, cwd=folder.parent,
+    )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=400)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # all of them, should they hang
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("callbacks", "launcher"),
+    [("[checkpoints]", ()), ("[checkpoints,ema]", TORCHRUN)],
+    ids=["lightning", "torchrun"],
+)
+def test_two_processes_are_as_one(train: Run, tmp_path: Path, callbacks: str, launcher: tuple[str, ...]) -> None:
+    def on_one(name: str, *overrides: str) -> dict[str, Any]:
+        return train(*SMOKE, f"callbacks={callbacks}", *overrides, folder=tmp_path / name)
+
+    first = on_one("run", "trainer.max_epochs=1")
+    go_on = ("trainer.max_epochs=2", f"callbacks={callbacks}", f"ckpt_path={first['last_checkpoint']}")
+    second = on_two(tmp_path / "run", *go_on, launcher=launcher)
+    assert (second["status"], second["epochs"]) == ("finished", 2)
+    assert second["steps"] == first["steps"] + 1  # four pages for each of the two
+    best = shutil.copy(second["best_checkpoint"], tmp_path)
+    third = on_one("run", "trainer.max_epochs=3", f"ckpt_path={second['last_checkpoint']}")
+    assert (third["status"], third["epochs"], third["steps"]) == ("finished", 3, second["steps"] + 3)
+    # One process that takes over the best weights of the two, and changes nothing, has their scores.
+    still = ("optimizer.lr=1e-12", "trainer.max_epochs=1", "callbacks=[checkpoints]")
+    again = on_one("again", f"init_from={best}", *still)
+    of_input = {name: score for name, score in second["scores"].items() if "input" in name}
+    assert of_input.keys() == {f"{s}/input_{m}" for s in ("val", "test") for m in ("mse", "psnr", "ssim")}
+    assert of_input == pytest.approx({name: first["scores"][name] for name in of_input}, rel=1e-5)
+    of_test = {name: score for name, score in second["scores"].items() if name.startswith("test/")}
+    assert of_test == pytest.approx({name: again["scores"][name] for name in of_test}, rel=1e-4, abs=1e-5)
+
+
+def test_fsdp_is_composed_and_built() -> None:
+    register_resolvers()
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        config = compose("train", ["experiment=smoke", "trainer=fsdp", "trainer.num_nodes=2", "trainer.devices=4"])
+    options = {key: value for key, value in config.trainer.items() if key != "_target_"}
+    assert (options["strategy"], options["num_nodes"], options["precision"]) == ("fsdp", 2, "bf16-mixed")
+    with pytest.raises(Exception, match="requires a GPU accelerator"):
+        L.Trainer(**{**options, "accelerator": "cpu", "precision": "32-true"})
+
+
+class Sharded:
+    """What `check_devices` looks at of a trainer that FSDP runs; one can be built only where there are GPUs."""
+
+    world_size, gradient_clip_algorithm = 1, None
+
+    def __init__(self, gradient_clip_val: float | None = None, callbacks: tuple[L.Callback, ...] = ()) -> None:
+        self.strategy, self.gradient_clip_val, self.callbacks = FSDPStrategy(), gradient_clip_val, callbacks
+
+
+def test_what_fsdp_cannot_do_is_told_first() -> None:
+    check_devices(Sharded(), test=False)  # type: ignore[arg-type]
+    for trainer, test, words in (
+        (Sharded(), True, "give test=false"),
+        (Sharded(1.0), False, r"give trainer\.gradient_clip_val=null"),
+        (Sharded(callbacks=(EMAWeightAveraging(),)), False, "leave ema out"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_devices(trainer, test=test)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_processes_that_are_started_one_by_one_need_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "manuscript_restore.train", *SMOKE, *TWO]
+    environment = {
+        **os.environ, "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1",
+    }  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert "give hydra.run.dir=" in done.stdout + done.stderr
