@@ -170,6 +170,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     for arguments, words in (
         (("--ray-workers", 2), "give --ray too"),
         (("--ray", "local", "--device", "cuda:1"), "Ray chooses the GPU"),
+        (("--ray", "127.0.0.1:1"), "--ray 127.0.0.1:1: no cluster answers"),
     ):
         result = restore(scans, "-o", tmp_path / "out", *arguments)
         assert result.exit_code == 1

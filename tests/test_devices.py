@@ -141,8 +141,8 @@ def test_processes_that_are_started_one_by_one_need_a_folder(tmp_path: Path) -> 
     command = [sys.executable, "-m", "manuscript_restore.train", *SMOKE, *TWO]
     environment = {
         **os.environ, "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-        "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1",
+        "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29599",
     }  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert "give hydra.run.dir=" in done.stdout + done.stderr

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -98,6 +99,7 @@ def joined(address: str) -> Iterator[Any]:
         UserError: Ray is not installed, or no cluster answers.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # the rest is said by exceptions
     given: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
     with contextlib.ExitStack() as stack:
         if address == "local":
@@ -111,18 +113,23 @@ def joined(address: str) -> Iterator[Any]:
         except ImportError as error:
             raise UserError("--ray needs Ray: pip install 'manuscript-restore[ray]'") from error
         try:
+            _knock(address)
             ray.init(**given)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and what gRPC has
-            mend = (
-                "cannot be started here"
-                if address == "local"
-                else "no cluster there; `ray start --head` starts one"
-            )
-            raise UserError(f"--ray {address}: {mend} ({first_line(error)})") from error
+            mend = "`ray start --head` starts one; one with a token is joined with RAY_AUTH_MODE=token"
+            wrong = "cannot be started here" if address == "local" else f"no cluster answers; {mend}"
+            raise UserError(f"--ray {address}: {wrong} ({first_line(error)})") from error
         stack.callback(ray.shutdown)
         if threading.current_thread() is threading.main_thread():
             stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _interrupt))
         yield ray
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens, for which Ray itself takes minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _interrupt(*_: object) -> None:

@@ -1,5 +1,7 @@
 """Trainings on several devices: what goes together, told before the work and not after hours of it."""
 
+import sys
+
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -30,11 +32,10 @@ def check_devices(trainer: L.Trainer, *, test: bool) -> None:
         _check_sharded(trainer, test=test)
     if trainer.world_size == 1 or not HydraConfig.initialized():
         return
-    job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    names_folder = any(override.startswith("hydra.run.dir=") for override in job.overrides.hydra)
+    names_folder = any(word.startswith(("hydra.run.dir=", "ckpt_path=")) for word in sys.argv)
     if environment and environment.creates_processes_externally and not names_folder:
         raise UserError(
             "torchrun or SLURM starts every process by itself, and each would name an output folder after its own "
