@@ -108,12 +108,13 @@ class ClusterJob:
             )
         self._ray, self._work = ray, work
         self._tell, self._on_progress = tell, on_progress
-        options = {
-            "num_cpus": size.cpus,
-            "num_gpus": size.gpus,
-            "max_concurrency": work.jobs + 2,
-        }  # it is asked, too
-        self._kind = ray.remote(Worker).options(**options, max_restarts=0, scheduling_strategy="SPREAD")
+        self._kind = ray.remote(Worker).options(
+            num_cpus=size.cpus,
+            num_gpus=size.gpus,
+            max_concurrency=work.jobs + 2,  # beside its files it is asked how far it is, and told to stop
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
+        )
         self._given = code(), pickle.dumps(work)
         self._workers: list[_Hired] = []
         self._waiting: deque[Task] = deque()
