@@ -82,7 +82,8 @@ def test_workers_of_a_cluster_share_the_pages(capsys):
     cluster.main(["--number", "8", "--side", "128", "--repeats", "1"])
     found = rows(capsys.readouterr().out)
     assert found["1 worker"][3].startswith("1.00× one")
-    assert float(found["2 workers"][3].split("busier worker, ")[1].split("×")[0]) > 1.2  # both had some
+    assert found["2 workers"][1].endswith("pages/s")
+    assert "of processor in the busier worker" in found["2 workers"][3]
 
 
 @pytest.mark.slow
