@@ -31,6 +31,7 @@ from manuscript_restore.inference.plan import Task, plan
 from manuscript_restore.inference.shared import NAME, marked
 from manuscript_restore.released import find_released, identify
 from tests import stand_in
+from tests.iiif_server import Server, Service, manifest, page
 
 POISON = 7
 
@@ -265,6 +266,22 @@ def test_all_is_as_on_one_machine(cluster: Any, tmp_path: Path) -> None:
         for record in records:
             del record["created"], record["seconds"]
         assert records[0] == records[1]
+
+
+@pytest.mark.slow
+def test_a_book_of_a_iiif_server(cluster: Any, tmp_path: Path) -> None:
+    server = Server(services={name: Service(page(number)) for number, name in enumerate(("a", "b", "c"))})
+    with server.running():
+        server.answers["/manifest.json"] = json.dumps(manifest(server, ["a", "b", "c"])).encode()
+        book = (f"{server.url}/manifest.json", "--allow-private", "--no-mark")
+        for name, further in (("local", ()), ("ray", ("--ray", cluster.address))):
+            result = restore(*book, "-o", tmp_path / name, *further)
+            assert result.exit_code == 0, result.stderr
+            assert f"manifest: {tmp_path / name / 'manifest.json'}" in result.stdout
+    local, ray = (files(tmp_path / name) for name in ("local", "ray"))
+    assert len([name for name in local if name.endswith(".png")]) == 6  # originals, too
+    assert local["manifest.json"] == ray["manifest.json"]  # which names the model
+    assert local == ray
 
 
 @pytest.mark.slow
