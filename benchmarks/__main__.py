@@ -8,6 +8,7 @@ BENCHMARKS = {
     "generator": "generated pages and crops a second, beside decoding a scan",
     "data": "time to index large folders, memory of the processes that read them",
     "restore": "seconds and peak memory to restore a file by engine, size installed, beside non-local means",
+    "cluster": "restoring with one worker of a Ray cluster and with two",
     "training": "steps beside a plain PyTorch loop, parts of a step, waiting for pages, share of the peak",
     "engines": "PyTorch, ONNX Runtime and OpenVINO on the same tiles",
     "ocr_pdf": "character error rate of OCRmyPDF's layer of text, with and without the plugin",

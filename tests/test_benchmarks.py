@@ -6,7 +6,7 @@ import time
 
 import pytest
 from benchmarks import __main__ as way_in
-from benchmarks import ablate, data, degradation, engines, generator, measure, restore
+from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, restore
 
 from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
@@ -75,6 +75,15 @@ def test_restore_and_generator(capsys):
     assert found["200x150, onnx, one file"][0].endswith("s")
     assert all("× as fast as torch" in found[engine][3] for engine in ("torch", "onnx"))
     assert found["drawing: palm_leaf"][1].endswith("pages/s")
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_share_the_pages(capsys):
+    cluster.main(["--number", "8", "--side", "128", "--repeats", "1"])
+    found = rows(capsys.readouterr().out)
+    assert found["1 worker"][3].startswith("1.00× one")
+    assert found["2 workers"][1].endswith("pages/s")
+    assert "of processor in the busier worker" in found["2 workers"][3]
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def test_what_hydra_cannot_read_is_followed_by_how_to_write_it(entry, arguments,
 @pytest.mark.parametrize(
     ("entry", "argument", "message"),
     [
-        ("train", "trainer=null", "trainer=null: must be the name of one of auto, cpu, ddp, gpu"),
+        ("train", "trainer=null", "trainer=null: must be the name of one of auto, cpu, ddp, fsdp, gpu"),
         ("train", "data=[1]", "data=[1]: must be the name of one of generated,"),
         ("generate", "generator=null", "generator=null: must be the name of one of manuscript, printed"),
         ("evaluate", "logger=csv,tensorboard", "for several, write: 'logger=[csv,tensorboard]'"),

@@ -60,6 +60,17 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[
     str, typer.Option(help="auto, onnx, openvino, torch; auto is onnx on a CPU, for models that have its file.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help="Restore on a Ray cluster: auto, host:port, ray://host:port, or local: one on this machine."
+    ),
+]
+RayWorkers = Annotated[int | None, typer.Option(help="How many; without: as many as the cluster has room for.")]
+RayCpus = Annotated[int, typer.Option(help="CPUs for each worker.")]
+RayGpus = Annotated[
+    float | None, typer.Option(help="GPUs for each worker, also 0.5; without: 1 where the model runs on GPUs.")
+]
 Jobs = Annotated[int, typer.Option(help="Files processed at once.")]
 BaseUrl = Annotated[
     str | None,

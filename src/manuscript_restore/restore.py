@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from manuscript_restore.errors import UserError
 
 if TYPE_CHECKING:
     from manuscript_restore.iiif import Book
+    from manuscript_restore.inference.cluster_job import ClusterJob
     from manuscript_restore.inference.job import Job
     from manuscript_restore.inference.output import Outcome
     from manuscript_restore.inference.plan import Plan, Task
@@ -63,6 +64,10 @@ def restore(
     base_url: options.BaseUrl = None,
     iiif_tiles: options.IiifTiles = False,
     allow_private: options.AllowPrivate = False,
+    ray: options.Ray = None,
+    ray_workers: options.RayWorkers = None,
+    ray_cpus: options.RayCpus = 1,
+    ray_gpus: options.RayGpus = None,
 ) -> None:
     """Restore damaged pages at their full size, in their own formats.
 
@@ -82,8 +87,10 @@ def restore(
         from manuscript_restore.inference.job import Job
         from manuscript_restore.inference.look import Look
         from manuscript_restore.inference.plan import plan
-        from manuscript_restore.released import find_model
+        from manuscript_restore.released import find_model, identify
 
+        if not ray and (ray_workers, ray_cpus, ray_gpus) != (None, 1, None):
+            raise UserError("--ray-workers, --ray-cpus and --ray-gpus are for a cluster; give --ray too")
         look = Look.of(like) if like else None
         settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
         output = options.output_of(
@@ -107,18 +114,29 @@ def restore(
         tasks = planned.tasks
         if report:
             _check_report(report, tasks)
-        restorer = Restorer.from_checkpoint(
-            weights,
-            device=device,
-            precision=precision,
-            compile=compile,
-            engine=engine,
-            settings=settings,
-        )
+        loading: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "compile": compile,
+            "engine": engine,
+            "settings": settings,
+        }
+        restorer = None if ray else Restorer.from_checkpoint(weights, **loading)
         folder = out.parent if len(tasks) == 1 and tasks[0].target == out else out
-        with alone_in(folder):
-            progress = PageProgress(planned, report)
-            outcomes = progress.follow(Job(restorer, output, jobs=jobs, on_progress=progress.update))
+        progress = PageProgress(planned, report)
+        with alone_in(folder), ExitStack() as stack:
+            job: Job | ClusterJob
+            if restorer:
+                job = Job(restorer, output, jobs=jobs, on_progress=progress.update)
+            else:
+                from manuscript_restore.inference.cluster import cluster_job
+
+                on_cluster = cluster_job(
+                    str(ray), tasks, folder, output, model=model, jobs=jobs, cpus=ray_cpus, gpus=ray_gpus,
+                    num_workers=ray_workers, tell=progress.tell, on_progress=progress.update, **loading,
+                )  # fmt: skip
+                job = stack.enter_context(on_cluster)
+            outcomes = progress.follow(job)
         done = any(outcome.status in ("restored", "partly", "sound") for outcome in outcomes)
         if output.page_xml and done and not output.page_xml.is_used:
             print(
@@ -127,7 +145,9 @@ def restore(
                 file=sys.stderr,
             )
         if book:
-            outcomes += _give_back(book, outcomes, restorer.identity, base_url, iiif_tiles)
+            outcomes += _give_back(
+                book, outcomes, restorer.identity if restorer else identify(weights), base_url, iiif_tiles
+            )
         if report:
             _write_report(report, outcomes, planned)
     except UserError as error:
@@ -213,8 +233,6 @@ class PageProgress:
             TimeRemainingColumn(elapsed_when_finished=False),
             console=Console(stderr=True),
         )
-        self._id = self._bar.add_task("restoring", total=len(self._tasks), speed="")
-        self._started = time.perf_counter()
 
     def update(self, task: "Task", share: float) -> None:
         """Note how far a file is; called from the page threads."""
@@ -223,8 +241,14 @@ class PageProgress:
         speed = done / max(1e-9, time.perf_counter() - self._started)
         self._bar.update(self._id, completed=done, speed=f"{speed:.2f} pages/s")
 
-    def follow(self, job: "Job") -> "list[Outcome]":
+    def tell(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(line, markup=False, soft_wrap=True)
+
+    def follow(self, job: "Job | ClusterJob") -> "list[Outcome]":
         """Run the job, telling of bad pages as they come and of all at the end."""
+        self._id = self._bar.add_task("restoring", total=len(self._tasks), speed="")
+        self._started = time.perf_counter()
         outcomes = []
         with self._bar, closing(job.run(self._tasks)) as running:
             for outcome in running:
@@ -233,9 +257,9 @@ class PageProgress:
                 if outcome.status == "failed":
                     self._bar.console.print(f"failed: {outcome.reason}", style="red", markup=False, soft_wrap=True)
                 elif outcome.status == "flagged":
-                    self._bar.console.print(f"flagged: {outcome.reason}", markup=False, soft_wrap=True)
+                    self.tell(f"flagged: {outcome.reason}")
                 elif outcome.status in ("restored", "partly", "sound") and outcome.reason:
-                    self._bar.console.print(f"{outcome.written}: {outcome.reason}", markup=False, soft_wrap=True)
+                    self.tell(f"{outcome.written}: {outcome.reason}")
         self._print_summary(outcomes)
         return outcomes
 

@@ -36,6 +36,7 @@ from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
 from manuscript_restore.training import precision
 from manuscript_restore.training.artifacts import log_models, log_start
+from manuscript_restore.training.devices import check_devices, is_first_process
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.memory import keep_memory
 from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
@@ -123,8 +124,7 @@ def train(
         plugins=[WholeCheckpoints()],
         default_root_dir=output_dir,
     )
-    if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise UserError("a sweep runs one job after the other, each on one device; use trainer.devices=1")
+    check_devices(run, test=test)
     facts = log_start(run, settings, kind, datamodule.sources) if run.is_global_zero else {}
 
     num_parameters = sum(parameter.numel() for parameter in net.model.parameters())
@@ -229,7 +229,7 @@ def run_job(config: DictConfig) -> float | list[float]:
         config.ckpt_path = str(last)  # of this very job, which SLURM has queued again
     try:
         summary, exit_status = attempt(config, sweeping=sweeping)
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # else another process of trainer=ddp
+        if is_first_process():  # else another process of trainer=ddp
             output_dir = Path(job.runtime.output_dir)
             with whole_file(output_dir / SUMMARY) as unfinished:
                 unfinished.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -286,6 +286,7 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # asked for by trainer.profiler
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1×1: they lie in memory as well
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
     warnings.filterwarnings("ignore", message=".*requested to overfit.*")  # debug=overfit: what it is for

@@ -168,6 +168,8 @@ class PagesDataModule(L.LightningDataModule):
         """Augmented clean pages in an order drawn from (seed, epoch); the last batch may be smaller."""
         assert self._train is not None
         world_size, rank = self._world()
+        if len(self._train) < world_size:
+            raise UserError(f"train: {len(self._train)} pages for {world_size} devices; use fewer devices")
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
         # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
         sampler.set_epoch(self._next_epoch)

@@ -14,7 +14,7 @@ Indexes = NDArray[np.int64]
 class EpochSampler(DistributedSampler[Any]):
     """Yields (epoch, index): the epoch travels to the workers with the index, however far they read ahead.
 
-    Every item comes once, on one device; a few come twice where their number does not divide by the devices'. The
+    No item comes twice; where their number does not divide by the devices', a few wait for another epoch. The
     order is a function of (seed, epoch, devices): neither workers nor a resume change it.
 
     Args:
@@ -25,7 +25,7 @@ class EpochSampler(DistributedSampler[Any]):
     """
 
     def __init__(self, data: Dataset[Any], num_replicas: int, rank: int, *, seed: int) -> None:
-        super().__init__(data, num_replicas, rank, seed=seed)
+        super().__init__(data, num_replicas, rank, seed=seed, drop_last=True)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Positions of this epoch, in an order drawn from (seed, epoch)."""

@@ -103,16 +103,17 @@ class Job:
                 for future in as_completed(waiting):
                     yield future.result()
         finally:
-            self._stop.set()
+            self.stop()
             pool.shutdown(cancel_futures=True)
+
+    def stop(self) -> None:
+        """Let the files in work end at their next rows, with nothing left of them."""
+        self._stop.set()
 
     def restore(self, task: Task) -> Outcome:
         """Restore one file; every fault becomes an outcome."""
         try:
-            for target, status in ((task.target, "skipped"), (task.flagged, "flagged")):
-                if target.exists() and not self.output.overwrite:
-                    return Outcome(task, status, f"{target} is there already")
-            return self._restore(task)
+            return self.output.found(task) or self._restore(task)
         except UserError as error:
             return Outcome(task, "failed", str(error))
         except OSError as error:  # such as a name that is too long once `.flagged` is in it

@@ -59,6 +59,13 @@ class Output:
         """What follows the name of a page in those of the pictures beside it."""
         return [ending(name) for name in sorted(self.maps)]
 
+    def found(self, task: Task) -> "Outcome | None":
+        """What became of a task in an earlier run, if that is left alone."""
+        for target, status in ((task.target, "skipped"), (task.flagged, "flagged")):
+            if not self.overwrite and target.exists():
+                return Outcome(task, status, f"{target} is there already")
+        return None
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from manuscript_restore.archive import Page, xml_bytes
@@ -91,6 +92,10 @@ class PageXml:
         self._folder, self._lock = folder, threading.Lock()
         self._known: dict[Path, tuple[int, Layout | str | None]] = {}  # with when each was changed last
         self._looked = -RESCAN
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a worker on another machine, which reads the folder itself."""
+        return PageXml, (self._folder.absolute(),)
 
     def of_page(self, source: Path, pages: Sequence[Page]) -> list[Layout]:
         """The files that belong to a page.

@@ -110,7 +110,9 @@ class RestorationModule(L.LightningModule):
             raise UserError("the network diverged: it restores pages to NaN. Try a lower optimizer.lr")
         restored = quantize(restored)
         terms = self.loss(prediction._replace(image=restored), batch)
-        self.log_dict(_named(split, terms), batch_size=len(restored), sync_dist=True)
+        # Lightning takes the mean of the sizes over the devices in whole numbers: so it is one.
+        size = len(restored) * self.trainer.world_size
+        self.log_dict(_named(split, terms), batch_size=size, sync_dist=True)
         metrics.update(restored, batch["clean"])
         input_metrics.update(batch["degraded"], batch["clean"])
         return {"restored": restored}
@@ -120,7 +122,7 @@ class RestorationModule(L.LightningModule):
         for name in ("psnr", "ssim"):
             scores[f"{split}/{name}_gain"] = scores[f"{split}/{name}"] - scores[f"{split}/input_{name}"]
         self.log_dict(scores, sync_dist=True)  # equal on all devices already: compute() gathers
-        self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False)
+        self.log("psnr", scores[f"{split}/psnr"], prog_bar=True, logger=False, sync_dist=True)
         metrics.reset()
         input_metrics.reset()
 
