@@ -32,8 +32,9 @@ from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
+from manuscript_restore.training.checkpoints import LastCheckpoint, StepOfLoggers, WholeCheckpoints
 from manuscript_restore.training.loggers import build_loggers, release
-from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
+from manuscript_restore.training.stopping import STOP, OwnSignals, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
 
@@ -47,6 +48,7 @@ def train(
     name: str,
     seed: int,
     ckpt_path: str | None,
+    resume: str | None = None,  # noqa: ARG001  # Hydra's callback has made a ckpt_path of it
     init_from: str | None,
     test: bool,
     output_dir: str,
@@ -101,6 +103,7 @@ def train(
     if init_from is not None:
         start_from(net.model, init_from, key="init_from")
     loggers = build_loggers(logger)
+    files = WholeCheckpoints()
     run = build(
         trainer,
         "trainer",
@@ -108,7 +111,7 @@ def train(
             callbacks, logging=bool(loggers), validating=trainer.get("limit_val_batches") != 0
         ),
         logger=loggers,
-        plugins=[WholeCheckpoints()],
+        plugins=[files],
         default_root_dir=output_dir,
     )
     if run.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -128,6 +131,7 @@ def train(
     log.info("%s: %s parameters, on %s; writing to %s", name, f"{num_parameters:,}", device, output_dir)
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     run.fit(net, datamodule, ckpt_path=ckpt_path)
+    files.finish()
     summary = describe(run)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
     if test:
@@ -169,21 +173,21 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
     if not validating:
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
-    return [OwnSignals(), *(build(section, key) for key, section in sections)]
+    return [OwnSignals(), StepOfLoggers(), *(build(section, key) for key, section in sections)]
 
 
 def describe(run: L.Trainer) -> dict[str, Any]:
     """What a finished trainer did and where its files lie."""
-    kept = [each for each in run.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
-    best = next((each for each in kept if each.monitor), None)
-    last = next((each for each in kept if not each.monitor), None)
+    kept = run.checkpoint_callbacks
+    best = next((each for each in kept if isinstance(each, ModelCheckpoint) and each.monitor), None)
+    last = next((each for each in kept if isinstance(each, LastCheckpoint)), None)
     best_score = best.best_model_score if best else None
     return {
         "epochs": run.current_epoch,
         "steps": run.global_step,
         "objective": None if best_score is None else float(best_score),
         "best_checkpoint": best.best_model_path if best else "",
-        "last_checkpoint": last.best_model_path if last else "",
+        "last_checkpoint": str(last.path) if last and last.path.exists() else "",
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
             for each in run.loggers
@@ -224,7 +228,8 @@ def attempt(config: DictConfig, *, sweeping: bool) -> tuple[dict[str, Any], int]
     try:
         return call(train, config), 0
     except SIGTERMException as stopped:
-        return {"name": config.get("name"), "status": "interrupted", "objective": None}, int(stopped.code or 143)
+        code = stopped.code or STOP.stopped().code
+        return {"name": config.get("name"), "status": "interrupted", "objective": None}, int(str(code))
     except Exception as raised:
         error = explain_worker(raised) or raised
         mistake = isinstance(error, USER_MISTAKES)
@@ -248,6 +253,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
     warnings.filterwarnings("ignore", message=".*requested to overfit.*")  # debug=overfit: what it is for
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # EpochSampler is
     warnings.filterwarnings("ignore", message="Checkpoint directory .* not empty")  # a resumed run goes on there
 
 

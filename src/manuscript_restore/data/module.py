@@ -137,7 +137,7 @@ class PagesDataModule(L.LightningDataModule):
         self.views_per_page, self.val_views_per_page = views_per_page, val_views_per_page
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed, self.val_seed = strict, seed, val_seed
-        self._next_epoch = 0
+        self._position = {"next_epoch": 0, "batches_done": 0}
         self._train: TrainingPages | MixedPages | None = None
         self._real_training_source: PageSource | None = None
         self._pairs: dict[str, FixedPairs] = {}
@@ -168,7 +168,8 @@ class PagesDataModule(L.LightningDataModule):
         world_size, rank = self._world()
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
         # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
-        sampler.set_epoch(self._next_epoch)
+        sampler.set_epoch(self._position["next_epoch"])
+        sampler.go_on(self._position["next_epoch"], num_done=self._position["batches_done"] * self.batch_size)
         return DataLoader(
             self._train,
             self.batch_size,
@@ -181,12 +182,19 @@ class PagesDataModule(L.LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, int]:
-        """For the checkpoint: the epoch that comes after it, which is the number of those begun."""
-        return {"next_epoch": self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0}
+        """For the checkpoint: the first epoch that is not finished, and its batches that are."""
+        if self.trainer is None:
+            return self._position
+        epoch = self.trainer.fit_loop.epoch_progress.current
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return {
+            "next_epoch": epoch.processed,  # type: ignore[attr-defined]
+            "batches_done": batches.ready if epoch.processed < epoch.ready else 0,  # type: ignore[attr-defined]
+        }
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """From the checkpoint, before a resumed run asks for its loader."""
-        self._next_epoch = state_dict["next_epoch"]
+        self._position |= state_dict
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation pairs, each on one device only."""
