@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -127,3 +128,104 @@ def test_a_signal_at_any_moment(command, tmp_path, options, moments):
     assert_same(logged(tmp_path / "straight"), logged(tmp_path / "hit"))
     scores = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("straight", "hit")]
     assert scores[0]["objective"] == scores[1]["objective"]
+
+
+class Poison(Callback):
+    """Spoils a weight or its gradient, each time so many batches have ended."""
+
+    def __init__(self, what: str, steps: list[int]) -> None:
+        self.what, self.steps = what, steps
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step in self.steps and self.what == "weight":
+            next(pl_module.parameters()).data.fill_(torch.nan)
+
+    def on_after_backward(self, trainer, pl_module) -> None:
+        if trainer.global_step in self.steps and self.what == "gradient":
+            next(pl_module.parameters()).grad.fill_(torch.inf)
+
+
+POISON = "+callbacks.poison={{_target_: tests.test_faults.Poison, what: {}, steps: {}}}"
+
+
+@pytest.mark.slow
+def test_the_batch_of_a_loss_that_is_not_finite_is_kept(command, tmp_path, caplog):
+    assert command(*TINY, POISON.format("weight", [8]), "hydra.run.dir=run") == 1
+    assert "not finite in epoch 1, batch 3 (step 8)" in caplog.text
+    assert "callbacks.diverged.action=lower_rate" in caplog.text
+    (kept,) = (tmp_path / "run" / "diverged").glob("*.pt")
+    assert kept.with_suffix(".png").is_file()
+    found = torch.load(kept, weights_only=True)
+    assert {key: found[key] for key in ("seed", "epoch", "batch", "step")} == {
+        "seed": 0,
+        "epoch": 1,
+        "batch": 3,
+        "step": 8,
+    }
+    assert found["batch"]["degraded"].shape == (2, 3, 32, 32)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 5
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_the_rate_is_lowered_and_training_goes_on(command, tmp_path):
+    options = (*TINY, "callbacks.diverged.action=lower_rate", "trainer.max_epochs=2")
+    assert command(*options, "hydra.run.dir=straight") == 0
+    poison = POISON.format("gradient", [6, 8])
+    assert command(*options, poison, "hydra.run.dir=lowered") == 0
+    rates = [
+        {int(step): float(value) for (name, step), value in logged(tmp_path / run).items() if name == "lr-AdamW"}
+        for run in ("straight", "lowered")
+    ]
+    factors = {step: round(rates[1][step] / rate, 6) for step, rate in rates[0].items()}
+    assert factors == dict.fromkeys(range(7), 1) | {7: 0.5, 8: 0.5, 9: 0.25}
+    last = torch.load(tmp_path / "lowered" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in last["state_dict"].values())
+    assert json.loads((tmp_path / "lowered" / "summary.json").read_text())["rate_lowered_at"] == [6, 8]
+    # Steps 6 and 8 did nothing but go back to step 5; AdamW counts 5, and one of each batch that followed.
+    steps = {int(each["step"]) for each in last["optimizer_states"][0]["state"].values()}
+    assert steps == {6}
+
+    assert command(*options, poison, "callbacks.diverged.at_most=1", "hydra.run.dir=enough") == 1
+
+
+@pytest.fixture
+def runs(command, tmp_path):
+    """A folder with an interrupted run in ``outputs/train/smoke``."""
+    assert command(*TINY, "callbacks.last.every_minutes=0", HIT.format("on_train_batch_end", 8)) == 143
+    return tmp_path / "outputs" / "train" / "smoke"
+
+
+HIT = "+callbacks.hit={{_target_: tests.test_faults.SignalAt, hook: {}, step: {}}}"
+
+
+@pytest.mark.slow
+def test_resume_auto(command, runs, tmp_path, capfd):
+    """From a whole checkpoint of the same experiment, once; a cut one falls back to the one before."""
+    (first,) = runs.iterdir()
+    # The callback that hit it is no key that may differ.
+    config = first / ".hydra" / "config.yaml"
+    config.write_text(re.sub(r"  hit:\n(    .*\n)+", "", config.read_text()))
+    last, previous = (first / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+
+    assert command(*TINY, "resume=auto", "seed=1", "trainer.max_epochs=1") == 0
+    printed = capfd.readouterr().err
+    assert "resume=auto: begins anew" in printed
+    assert "is another experiment: it differs in seed, trainer.max_epochs" in printed
+
+    assert command(*TINY, "resume=auto", "data.num_workers=1", HIT.format("on_train_batch_end", 9)) == 143
+    assert "begins anew" in capfd.readouterr().err
+
+    assert command(*TINY, "resume=auto", f"hydra.run.dir={first}") == 0
+    printed = capfd.readouterr().err
+    assert f"{last} is damaged; the one before it is taken" in printed
+    assert f"goes on from {previous}" in printed
+    assert command(*TINY, "hydra.run.dir=straight") == 0
+    assert_same(state(tmp_path / "straight"), state(first))
+
+    assert command(*TINY, "resume=auto", f"hydra.run.dir={first}") == 0
+    assert f"resume=auto: {first} is finished" in capfd.readouterr().err

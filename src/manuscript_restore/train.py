@@ -33,6 +33,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
 from manuscript_restore.training.checkpoints import LastCheckpoint, StepOfLoggers, WholeCheckpoints
+from manuscript_restore.training.diverged import Diverged
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.stopping import STOP, OwnSignals, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
@@ -182,12 +183,15 @@ def describe(run: L.Trainer) -> dict[str, Any]:
     best = next((each for each in kept if isinstance(each, ModelCheckpoint) and each.monitor), None)
     last = next((each for each in kept if isinstance(each, LastCheckpoint)), None)
     best_score = best.best_model_score if best else None
+    callbacks = run.callbacks  # type: ignore[attr-defined]
+    lowered = [step for each in callbacks if isinstance(each, Diverged) for step in each.lowered]
     return {
         "epochs": run.current_epoch,
         "steps": run.global_step,
         "objective": None if best_score is None else float(best_score),
         "best_checkpoint": best.best_model_path if best else "",
         "last_checkpoint": str(last.path) if last and last.path.exists() else "",
+        **({"rate_lowered_at": lowered} if lowered else {}),
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
             for each in run.loggers

@@ -9,6 +9,8 @@ import torch
 
 from manuscript_restore.errors import UserError
 
+LEAVE = signal.SIGUSR2
+"""What the owner sends to a worker that it needs no more."""
 PATIENCE_S = 60
 """A worker that got SIGTERM ends itself after so long, should its owner not do it."""
 
@@ -43,6 +45,7 @@ def init_worker(worker: int) -> None:  # noqa: ARG001
     for each in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(each, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    signal.signal(LEAVE, lambda *_: os._exit(0))
     # Every worker is one of many: threads of its own would only fight over the cores.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

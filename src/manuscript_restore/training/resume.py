@@ -5,7 +5,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, read_write
 
@@ -24,7 +24,6 @@ HARMLESS = (
     ),
 )
 """Keys, with all below them, that do not change what is learned."""
-_CLAIMS: list[IO[str]] = []
 
 
 class RunFolder(NewFolder):
@@ -150,11 +149,10 @@ def _claim(run: Path) -> bool:
         return True
     try:
         run.mkdir(parents=True, exist_ok=True)
-        file = (run / ".lock").open("w")
+        file = os.open(run / ".lock", os.O_RDWR | os.O_CREAT)  # left open: closing it would end the claim
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    _CLAIMS.append(file)
     return True
 
 

@@ -1,6 +1,7 @@
 """How a training ends before its time: by the signal of a cluster, of ``kill`` or of Ctrl-C."""
 
 import contextlib
+import multiprocessing
 import os
 import shlex
 import signal
@@ -17,6 +18,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from manuscript_restore.config import config_dir, override
+from manuscript_restore.data.workers import LEAVE
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """Of a cluster or ``kill``, of Ctrl-C, and what SLURM's ``--signal=USR1@60`` sends a minute before the end."""
@@ -115,7 +117,13 @@ class OwnSignals(L.Callback):
     on_train_start = on_test_start = on_sanity_check_start
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """End the processes of the other devices, which may wait for this one."""
+        """End the processes of the other devices, which may wait for this one, and the workers.
+
+        A worker would finish its batch first, and a cluster gives half a minute for all.
+        """
+        if isinstance(exception, SIGTERMException):
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, LEAVE)  # type: ignore[arg-type]
         launcher = trainer.strategy.launcher
         if isinstance(exception, SIGTERMException) and isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGKILL)
