@@ -32,15 +32,20 @@ TINY = (
 """Three epochs of five steps, each followed by four batches of validation."""
 
 
-class SignalAt(Callback):
-    """Sends this process a signal in a hook, when so many batches have ended."""
+class HitAt(Callback):
+    """Sends this process a signal (0: asks Lightning to stop) in a hook, when so many batches have ended."""
 
     def __init__(self, hook: str, step: int, signum: int = signal.SIGTERM) -> None:
         def hit(trainer, *_, **__) -> None:
             if trainer.fit_loop.total_batch_idx + 1 == step and not trainer.sanity_checking:
-                signal.raise_signal(signum)
+                if signum:
+                    signal.raise_signal(signum)
+                trainer.should_stop = True
 
         setattr(self, hook, hit)
+
+
+HIT = "+callbacks.hit={{_target_: tests.test_faults.HitAt, hook: {}, step: {}}}"
 
 
 @pytest.fixture
@@ -120,14 +125,24 @@ def test_a_signal_at_any_moment(command, tmp_path, options, moments):
     assert command(*TINY, *options, "hydra.run.dir=straight") == 0
     ckpt = []
     for hook, step in moments:
-        hit = f"+callbacks.hit={{_target_: tests.test_faults.SignalAt, hook: {hook}, step: {step}}}"
-        assert command(*TINY, *options, hit, *ckpt, "hydra.run.dir=hit") == 143
+        assert command(*TINY, *options, HIT.format(hook, step), *ckpt, "hydra.run.dir=hit") == 143
         ckpt = ["ckpt_path=hit/checkpoints/last.ckpt"]
     assert command(*TINY, *options, *ckpt, "hydra.run.dir=hit") == 0
     assert_same(state(tmp_path / "straight"), state(tmp_path / "hit"))
     assert_same(logged(tmp_path / "straight"), logged(tmp_path / "hit"))
     scores = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("straight", "hit")]
     assert scores[0]["objective"] == scores[1]["objective"]
+
+
+@pytest.mark.slow
+def test_a_training_that_ends_within_an_epoch_goes_on_there(command, tmp_path):
+    """As ``trainer.max_time`` ends it."""
+    assert command(*TINY, "hydra.run.dir=straight") == 0
+    stop = HIT.format("on_train_batch_end", 7)[:-1] + ", signum: 0}"
+    assert command(*TINY, stop, "hydra.run.dir=halves") == 0
+    assert state(tmp_path / "halves")["global_step"] == 7
+    assert command(*TINY, "ckpt_path=halves/checkpoints/last.ckpt", "hydra.run.dir=halves") == 0
+    assert_same(state(tmp_path / "straight"), state(tmp_path / "halves"))
 
 
 class Poison(Callback):
@@ -196,9 +211,6 @@ def runs(command, tmp_path):
     """A folder with an interrupted run in ``outputs/train/smoke``."""
     assert command(*TINY, "callbacks.last.every_minutes=0", HIT.format("on_train_batch_end", 8)) == 143
     return tmp_path / "outputs" / "train" / "smoke"
-
-
-HIT = "+callbacks.hit={{_target_: tests.test_faults.SignalAt, hook: {}, step: {}}}"
 
 
 @pytest.mark.slow

@@ -186,11 +186,11 @@ class PagesDataModule(L.LightningDataModule):
         if self.trainer is None:
             return self._position
         epoch = self.trainer.fit_loop.epoch_progress.current
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {
-            "next_epoch": epoch.processed,  # type: ignore[attr-defined]
-            "batches_done": batches.ready if epoch.processed < epoch.ready else 0,  # type: ignore[attr-defined]
-        }
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        processed: int = epoch.processed  # type: ignore[attr-defined]
+        if epoch.ready and (processed < epoch.ready or done < self.trainer.num_training_batches):
+            return {"next_epoch": epoch.ready - 1, "batches_done": done}
+        return {"next_epoch": processed, "batches_done": 0}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """From the checkpoint, before a resumed run asks for its loader."""

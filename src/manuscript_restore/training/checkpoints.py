@@ -13,7 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.files import whole_file
+from manuscript_restore.files import unfinished_name, whole_file
 from manuscript_restore.training.stopping import STOP, signals_wait
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,22 @@ def _write(content: memoryview, path: Path, keep_as: str | None) -> None:
     with whole_file(path) as unfinished:
         with unfinished.open("wb") as file:
             file.write(content)
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before the other file moves
         if keep_as and path.exists():
-            path.replace(path.with_name(keep_as))
+            _keep(path, path.with_name(keep_as))
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name, at which another may lie."""
+    second = unfinished_name(kept)
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # a file system without links: for a moment there is no file of the first name
+        path.replace(kept)
+    else:
+        second.replace(kept)
+        second.unlink(missing_ok=True)  # which is still there if both were the same file
 
 
 def newest(folder: Path) -> list[Path]:
@@ -168,7 +181,7 @@ class LastCheckpoint(Checkpoint):
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Have the checkpoint stand between two batches or two epochs."""
-        stand_between_batches(checkpoint["loops"]["fit_loop"])
+        stand_between_batches(checkpoint["loops"]["fit_loop"], num_batches=trainer.num_training_batches)
 
     def _save_if_due(self, trainer: L.Trainer) -> bool:
         """Save if it is time or a signal came; whether one came, to any of the devices."""
@@ -207,22 +220,25 @@ def _has_stepped(trainer: L.Trainer) -> bool:
     return last or (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
-def stand_between_batches(loops: dict[str, Any]) -> None:
+def stand_between_batches(loops: dict[str, Any], *, num_batches: float) -> None:
     """Move the counters of Lightning's loops to the moment after a batch or an epoch, with nothing half-done.
 
     Lightning has several moments of its own, by the hook that saves. From some of them a resumed run skips a
-    validation, from others, with ``max_steps``, an epoch.
+    validation, from others, with ``max_steps`` or ``max_time``, the rest of an epoch or a whole one.
 
     Args:
         loops: Of a checkpoint, changed in place. Its last batch is done. The validation that may follow on it is
             not, and will be.
+        num_batches: Of an epoch.
     """
     epoch, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
     validation = loops["epoch_loop.val_loop.batch_progress"]
-    within = epoch["current"]["processed"] < epoch["current"]["ready"]
-    for progress in (batches, epoch):
-        for counts in (progress["total"], progress["current"]):
-            counts["completed"] = counts["processed"]
+    begun_epochs = epoch["current"]["ready"]
+    within = epoch["current"]["processed"] < begun_epochs or batches["current"]["ready"] < num_batches
+    for counts in (epoch["total"], epoch["current"]):
+        counts["processed"] = counts["completed"] = counts["ready"] - int(within)
+    for counts in (batches["total"], batches["current"]):
+        counts["completed"] = counts["ready"]
     begun = int(within)  # by its first batch: Lightning then begins it again
     for counts in (validation["total"], validation["current"]):
         counts |= {"ready": begun, "started": begun, "processed": 0, "completed": 0}
