@@ -162,6 +162,15 @@ def test_on_a_full_disk_checkpoints_wait_for_room(tmp_path, monkeypatch, caplog)
     files.save_checkpoint({"epoch": 3}, best)
     assert [torch.load(tmp_path / f"{name}.ckpt")["epoch"] for name in ("best", "last", "previous")] == [3, 2, 1]
 
+    def refuse_beside_previous(*_):
+        if (tmp_path / "previous.ckpt").exists():
+            refuse()
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", refuse_beside_previous)
+        files.save_checkpoint({"epoch": 4}, best)
+    assert [torch.load(tmp_path / f"{name}.ckpt")["epoch"] for name in ("best", "last")] == [4, 2]
+
 
 @pytest.mark.usefixtures("pages")
 def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):

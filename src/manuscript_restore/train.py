@@ -135,6 +135,9 @@ def train(
     files.finish()
     summary = describe(run)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
+    for each in run.checkpoint_callbacks:
+        if isinstance(each, LastCheckpoint) and not scores:  # a run that was interrupted after its last epoch
+            scores = dict(each.scores)
     if test:
         if summary["best_checkpoint"]:
             # Not by test(ckpt_path=…): the EMA callback would load the weights before averaging.

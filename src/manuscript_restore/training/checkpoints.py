@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, and of a moment between two batches, from which a run goes on exactly."""
 
+import errno
 import io
 import logging
 import os
@@ -70,7 +71,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         for path, (content, keep_as) in list(self._waiting.items()):
             with signals_wait():
-                _write(content, path, keep_as)
+                try:
+                    _write(content, path, keep_as)
+                except UserError as error:
+                    if not _make_room(path.parent, error):
+                        raise
+                    _write(content, path, keep_as)
             del self._waiting[path]
             self._can_write = True
 
@@ -86,6 +92,15 @@ def _write(content: memoryview, path: Path, keep_as: str | None) -> None:
             os.fsync(file.fileno())  # before the other file moves
         if keep_as and path.exists():
             _keep(path, path.with_name(keep_as))
+
+
+def _make_room(folder: Path, error: UserError) -> bool:
+    """On a full disk, do without the checkpoint before the last one."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full or not (folder / PREVIOUS).exists() or not (folder / "last.ckpt").exists():
+        return False
+    (folder / PREVIOUS).unlink()
+    return True
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -123,6 +138,9 @@ class LastCheckpoint(Checkpoint):
             raise UserError(f"callbacks.last.every_minutes={every_minutes}: must be at least 0, or null")
         self.path = Path(folder) / "last.ckpt"
         self.every_minutes = every_minutes
+        self.scores: dict[str, float] = {}
+        """Of the validation, as the last finished epoch logged them."""
+        self._saves = False
 
     def save(self, trainer: L.Trainer) -> None:
         """Write the checkpoint now, between two steps of the optimiser; none of broken weights."""
@@ -146,14 +164,14 @@ class LastCheckpoint(Checkpoint):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save if it is time."""
-        if not trainer.sanity_checking and self._save_if_due(trainer):
+        if self._save_if_due(trainer):
             raise STOP.stopped()
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
     ) -> None:
         """Break the validation off if a signal says so: a resumed run begins with all of it."""
-        if STOP.signum and trainer.world_size == 1 and not trainer.sanity_checking and _has_stepped(trainer):
+        if STOP.signum and self._saves and trainer.world_size == 1 and _has_stepped(trainer):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):  # which has put the averaged weights into the network
                     callback.on_validation_epoch_end(trainer, pl_module)
@@ -163,19 +181,29 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save."""
         if self._saves:
+            logged = trainer.callback_metrics.items()
+            self.scores = {name: float(value) for name, value in logged if name.startswith("val/")}
             self.save(trainer)
             if trainer.strategy.reduce_boolean_decision(bool(STOP.signum), all=False):
                 _end(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A signal need not wait any more."""
-        STOP.patient = False
+        self._saves = STOP.patient = False
         if STOP.signum:
             raise STOP.stopped()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """A signal need not wait any more."""
-        STOP.patient = False
+        self._saves = STOP.patient = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"scores": self.scores}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.scores = dict(state_dict["scores"])
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

@@ -41,7 +41,7 @@ class RunFolder(NewFolder):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         super().on_run_start(config)
-        _claim(Path(config.hydra.run.dir))
+        claim(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Make the folder of a sweep."""
@@ -73,7 +73,7 @@ def _go_on(config: DictConfig) -> None:
                 _say(reason)
                 sys.exit(0)
             break
-        if not _claim(run):
+        if not claim(run):
             reason = f"{run} is still running"
             continue
         if checkpoint := last_whole(run, config):
@@ -139,7 +139,7 @@ def _is_finished(run: Path) -> bool:
         return False
 
 
-def _claim(run: Path) -> bool:
+def claim(run: Path) -> bool:
     """Keep other processes from going on in a folder while this one lives, however it ends."""
     if not _is_first_process():
         return True
