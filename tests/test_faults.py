@@ -43,7 +43,8 @@ class HitAt(Callback):
             if trainer.fit_loop.total_batch_idx + 1 == step and not trainer.sanity_checking:
                 if signum:
                     signal.raise_signal(signum)
-                trainer.should_stop = True
+                else:
+                    trainer.should_stop = True
 
         setattr(self, hook, hit)
 
@@ -104,6 +105,7 @@ def logged(run: Path) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
 @pytest.mark.parametrize(
     ("options", "moments"),
     [
@@ -120,7 +122,7 @@ def logged(run: Path) -> dict[tuple[str, str], str]:
             [("on_train_batch_end", 5), ("on_train_batch_end", 8), ("on_validation_start", 10)],
         ),
         (
-            ("trainer.limit_val_batches=0", "trainer.limit_train_batches=4", "callbacks=[checkpoints]"),
+            ("trainer.limit_val_batches=0", "trainer.limit_train_batches=4"),
             [("on_train_batch_end", 4), ("on_train_epoch_end", 8), ("on_train_batch_start", 9)],
         ),
     ],
@@ -162,8 +164,10 @@ def test_after_the_last_epoch_nothing_is_done_twice(command, tmp_path):
 
 def start(*overrides: str, folder: Path) -> subprocess.Popen:
     command = (sys.executable, "-m", "manuscript_restore.train", *TINY, *overrides)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *sys.path]))
     with (folder / "printed.txt").open("a") as printed:
-        return subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed, start_new_session=True)
+        options = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}, "start_new_session": True}
+        return subprocess.Popen(command, stdout=printed, stderr=printed, **options)
 
 
 @pytest.mark.slow
@@ -247,10 +251,10 @@ def test_the_batch_of_a_loss_that_is_not_finite_is_kept(command, tmp_path):
     (kept,) = (tmp_path / "run" / "diverged").glob("*.pt")
     assert kept.with_suffix(".png").is_file()
     found = torch.load(kept, weights_only=True)
-    assert {key: found[key] for key in ("seed", "epoch", "batch", "step")} == {
+    assert {key: found[key] for key in ("seed", "epoch", "batch_idx", "step")} == {
         "seed": 0,
         "epoch": 1,
-        "batch": 3,
+        "batch_idx": 3,
         "step": 8,
     }
     assert found["batch"]["degraded"].shape == (2, 3, 32, 32)
@@ -294,7 +298,8 @@ def test_resume_auto(command, runs, tmp_path, capfd):
     (first,) = runs.iterdir()
     last, previous = (first / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
     content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 1
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(4096)  # a block that never reached the disk
     last.write_bytes(content)
 
     assert command(*TINY, "resume=auto", "seed=1", "trainer.max_epochs=1") == 0
@@ -302,13 +307,12 @@ def test_resume_auto(command, runs, tmp_path, capfd):
     assert "resume=auto: begins anew" in printed
     assert "is another experiment: it differs in seed, trainer.max_epochs" in printed
 
-    assert command(*TINY, "resume=auto", "data.num_workers=1", HIT.format("on_train_batch_end", 9)) == 143
-    assert "begins anew" in capfd.readouterr().err
-
-    assert command(*TINY, "resume=auto", f"hydra.run.dir={first}") == 0
+    assert command(*TINY, "resume=auto", "data.num_workers=1") == 0
     printed = capfd.readouterr().err
+    last, previous = (path.relative_to(tmp_path) for path in (last, previous))
     assert f"{last} is damaged; the one before it is taken" in printed
     assert f"goes on from {previous}" in printed
+    assert len(list(runs.iterdir())) == 2
     assert command(*TINY, "hydra.run.dir=straight") == 0
     assert_same(state(tmp_path / "straight"), state(first))
 

@@ -54,7 +54,11 @@ class Diverged(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Note the batch."""
-        place = {"seed": int(pl_module.hparams.get("seed", 0)), "epoch": trainer.current_epoch, "batch": batch_idx}
+        place = {
+            "seed": int(pl_module.hparams.get("seed", 0)),
+            "epoch": trainer.current_epoch,
+            "batch_idx": batch_idx,
+        }
         self._step = Step(batch, place | {"step": trainer.global_step, "device": trainer.global_rank})
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
@@ -105,7 +109,7 @@ class Diverged(L.Callback):
         place = step.place
         kept = self._keep(step)
         message = (
-            f"the loss or its gradient is not finite in epoch {place['epoch']}, batch {place['batch']} "
+            f"the loss or its gradient is not finite in epoch {place['epoch']}, batch {place['batch_idx']} "
             f"(step {place['step']}); the batch is kept in {kept}"
         )
         if self.action == "stop":
@@ -128,7 +132,7 @@ class Diverged(L.Callback):
         """Write a batch, and its pictures beside it."""
         place = step.place
         device = f"_device_{place['device']}" if place["device"] else ""
-        path = self.folder / f"epoch_{place['epoch']:03d}_batch_{place['batch']:05d}{device}.pt"
+        path = self.folder / f"epoch_{place['epoch']:03d}_batch_{place['batch_idx']:05d}{device}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         batch = {part: value.cpu() for part, value in step.batch.items() if isinstance(value, Tensor)}
         with whole_file(path) as unfinished:
