@@ -740,6 +740,23 @@ def test_overfit_batches_repeats_one_batch(tmp_path):
     assert torch.equal(model.fed[0][0], model.fed[1][0])
 
 
+def test_an_epoch_that_was_interrupted_goes_on_with_the_rest(tmp_path):
+    module = data_module(train_dir=str(make_folder(tmp_path, num_pages=11)), batch_size=2)
+    module.setup("fit")
+    orders = []
+    for done in (0, 3):
+        module.load_state_dict({"next_epoch": 4, "batches_done": done})
+        loader = module.train_dataloader()
+        orders.append(list(loader.sampler))
+        batches = len(loader)
+        loader.sampler.set_epoch(5)
+        orders.append(list(loader.sampler))
+    whole, next_whole, rest, next_rest = orders
+    assert rest == whole[6:]
+    assert next_rest == next_whole
+    assert batches == -(-len(whole) // 2)  # as Lightning counts on
+
+
 def test_devices_have_no_page_twice(tmp_path):
     module = data_module(train_dir=str(make_folder(tmp_path, num_pages=11)), val_fraction=0.5, batch_size=2)
     module.setup("fit")

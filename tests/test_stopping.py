@@ -23,7 +23,7 @@ from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.train import main
 from manuscript_restore.training import stopping
-from manuscript_restore.training.stopping import WholeCheckpoints
+from manuscript_restore.training.checkpoints import WholeCheckpoints
 
 QUICK = (
     "experiment=smoke",
@@ -101,7 +101,7 @@ def test_sigterm_in_the_middle_of_a_write(command, tmp_path, monkeypatch):
     assert code == 143
     (run,) = (tmp_path / "outputs" / "train" / "it's, a=b").iterdir()
     assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt"}
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
     monkeypatch.setattr(torch, "save", save)
     assert "interrupted" in (run / "train.log").read_text()
@@ -138,23 +138,44 @@ def test_the_line_to_go_on_keeps_the_config(tmp_path, monkeypatch):
     assert how_to_go_on(lines[0]) == [*named, "seed=3", "ckpt_path=checkpoints/last.ckpt"]
 
 
-def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path, monkeypatch):
+def test_on_a_full_disk_checkpoints_wait_for_room(tmp_path, monkeypatch, caplog):
+    """The one that was there stays; the first of a run must be written."""
+
     def refuse(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    path = tmp_path / "last.ckpt"
-    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(UserError, match=r"last\.ckpt: cannot be written \(No space left on device\)"):
-        WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
-    assert torch.load(path) == {"epoch": 1}
-    assert list(tmp_path.iterdir()) == [path]
+    last, best = tmp_path / "last.ckpt", tmp_path / "best.ckpt"
+    files = WholeCheckpoints()
+    files.save_checkpoint({"epoch": 1}, last)
+    full = r"last\.ckpt: cannot be written \(No space left on device\)"
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", refuse)
+        files.save_checkpoint({"epoch": 2}, last, {"keep_as": "previous.ckpt"})
+        assert re.search(full, caplog.text)
+        assert f"{last} is as it was" in caplog.text
+        with pytest.raises(UserError, match=full):
+            files.finish()
+        with pytest.raises(UserError, match=full):
+            WholeCheckpoints().save_checkpoint({"epoch": 1}, last)
+        assert torch.load(last) == {"epoch": 1}
+        assert list(tmp_path.iterdir()) == [last]
+    files.save_checkpoint({"epoch": 3}, best)
+    assert [torch.load(tmp_path / f"{name}.ckpt")["epoch"] for name in ("best", "last", "previous")] == [3, 2, 1]
+
+    def refuse_beside_previous(*_):
+        if (tmp_path / "previous.ckpt").exists():
+            refuse()
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", refuse_beside_previous)
+        files.save_checkpoint({"epoch": 4}, best)
+    assert [torch.load(tmp_path / f"{name}.ckpt")["epoch"] for name in ("best", "last")] == [4, 2]
 
 
 @pytest.mark.usefixtures("pages")
 def test_ctrl_c_before_the_first_checkpoint(command, tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    code, printed = command(*QUICK, signal_in(0, signal.SIGINT), "hydra.run.dir=run")
+    code, printed = command(*QUICK, signal_in(0, signal.SIGINT), "callbacks.last=null", "hydra.run.dir=run")
     assert code == 130
     assert printed.count("interrupted before its first checkpoint, nothing to go on from") == 1
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"

@@ -184,7 +184,11 @@ def test_the_last_checkpoint_is_of_the_last_epoch_however_it_scores(train, tmp_p
     with next((tmp_path / "run").glob("csv/*/metrics.csv")).open() as file:
         scores = [float(row["val/psnr"]) for row in csv.DictReader(file) if row["val/psnr"]]
     assert epochs == {"best": scores.index(max(scores)), "last": 2}
-    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    }
 
 
 @pytest.mark.slow

@@ -36,10 +36,12 @@ from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
 from manuscript_restore.training import precision
 from manuscript_restore.training.artifacts import log_models, log_start
+from manuscript_restore.training.checkpoints import LastCheckpoint, StepOfLoggers, WholeCheckpoints
 from manuscript_restore.training.devices import check_devices, is_first_process
+from manuscript_restore.training.diverged import Diverged
 from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.memory import keep_memory
-from manuscript_restore.training.stopping import OwnSignals, WholeCheckpoints, how_to_go_on, stop_on_signals
+from manuscript_restore.training.stopping import STOP, OwnSignals, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import print_summary
 from manuscript_restore.training.sweep import write_table
 from manuscript_restore.training.tracking import kind_of_run
@@ -54,6 +56,7 @@ def train(
     name: str,
     seed: int,
     ckpt_path: str | None,
+    resume: str | None = None,  # Hydra's callback has made a ckpt_path of it
     init_from: str | None,
     objective: Sequence[str],
     test: bool,
@@ -114,6 +117,7 @@ def train(
     loggers = build_loggers(logger, kind)
     if "precision" in trainer:
         trainer.precision = precision.resolve(trainer.precision, accelerator=trainer.get("accelerator", "auto"))
+    files = WholeCheckpoints()
     run = build(
         trainer,
         "trainer",
@@ -121,7 +125,7 @@ def train(
             callbacks, logging=bool(loggers), validating=trainer.get("limit_val_batches") != 0
         ),
         logger=loggers,
-        plugins=[WholeCheckpoints()],
+        plugins=[files],
         default_root_dir=output_dir,
     )
     check_devices(run, test=test)
@@ -134,12 +138,16 @@ def train(
     net.to(run.strategy.root_device)  # before the callbacks' setup, where EMA copies it to where it finds it
     started = time.perf_counter()
     run.fit(net, datamodule, ckpt_path=ckpt_path)
+    files.finish()
     seconds = time.perf_counter() - started
     summary = describe(run)
     if run.is_global_zero:
         of_models = {"best val/psnr": summary["objective"], "epochs": summary["epochs"], "steps": summary["steps"]}
         log_models(loggers, best=summary["best_checkpoint"], last=summary["last_checkpoint"], facts=of_models)
     scores = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val/")}
+    for each in run.checkpoint_callbacks:
+        if isinstance(each, LastCheckpoint) and not scores:  # a run that was interrupted after its last epoch
+            scores = dict(each.scores)
     pruned = any(getattr(each, "pruned", False) for each in run.callbacks)
     if test and not pruned:
         if summary["best_checkpoint"]:
@@ -193,21 +201,24 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
     if not validating:
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
-    return [OwnSignals(), *(build(section, key) for key, section in sections)]
+    return [OwnSignals(), StepOfLoggers(), *(build(section, key) for key, section in sections)]
 
 
 def describe(run: L.Trainer) -> dict[str, Any]:
     """What a finished trainer did and where its files lie."""
-    kept = [each for each in run.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
-    best = next((each for each in kept if each.monitor), None)
-    last = next((each for each in kept if not each.monitor), None)
+    kept = run.checkpoint_callbacks
+    best = next((each for each in kept if isinstance(each, ModelCheckpoint) and each.monitor), None)
+    last = next((each for each in kept if isinstance(each, LastCheckpoint)), None)
     best_score = best.best_model_score if best else None
+    callbacks = run.callbacks  # type: ignore[attr-defined]
+    lowered = [step for each in callbacks if isinstance(each, Diverged) for step in each.lowered]
     return {
         "epochs": run.current_epoch,
         "steps": run.global_step,
         "objective": None if best_score is None else float(best_score),
         "best_checkpoint": best.best_model_path if best else "",
-        "last_checkpoint": last.best_model_path if last else "",
+        "last_checkpoint": str(last.path) if last and last.path.exists() else "",
+        **({"rate_lowered_at": lowered} if lowered else {}),
         "wandb_sync": [
             str(Path(each.experiment.dir).parent)
             for each in run.loggers
@@ -265,7 +276,8 @@ def attempt(config: DictConfig, *, sweeping: bool) -> tuple[dict[str, Any], int]
     try:
         return call(train, config), 0
     except SIGTERMException as stopped:
-        return {"name": config.get("name"), "status": "interrupted", "objective": None}, int(stopped.code or 143)
+        code = stopped.code or STOP.stopped().code
+        return {"name": config.get("name"), "status": "interrupted", "objective": None}, int(str(code))
     except Exception as raised:
         error = explain_worker(raised) or raised
         mistake = isinstance(error, USER_MISTAKES)
@@ -290,6 +302,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # data.num_workers is explicit
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")  # an epoch may be shorter
     warnings.filterwarnings("ignore", message=".*requested to overfit.*")  # debug=overfit: what it is for
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # EpochSampler is
     warnings.filterwarnings("ignore", message="Checkpoint directory .* not empty")  # a resumed run goes on there
 
 

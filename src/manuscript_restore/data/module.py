@@ -138,7 +138,7 @@ class PagesDataModule(L.LightningDataModule):
         self.cache_gb, self.cache_dir = cache_gb, cache_dir
         self.strict, self.seed, self.val_seed = strict, seed, val_seed
         self.sources: dict[str, dict[str, PageSource]] = {}
-        self._next_epoch = 0
+        self._position = {"next_epoch": 0, "batches_done": 0}
         self._train: TrainingPages | MixedPages | None = None
         self._real_training_source: PageSource | None = None
         self._pairs: dict[str, FixedPairs] = {}
@@ -172,7 +172,8 @@ class PagesDataModule(L.LightningDataModule):
             raise UserError(f"train: {len(self._train)} pages for {world_size} devices; use fewer devices")
         sampler = EpochSampler(self._train, world_size, rank, seed=self.seed)
         # Lightning sets the epoch too, but on resume only after its first iterator has sent the workers ahead.
-        sampler.set_epoch(self._next_epoch)
+        sampler.set_epoch(self._position["next_epoch"])
+        sampler.go_on(self._position["next_epoch"], num_done=self._position["batches_done"] * self.batch_size)
         return DataLoader(
             self._train,
             self.batch_size,
@@ -185,12 +186,19 @@ class PagesDataModule(L.LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, int]:
-        """For the checkpoint: the epoch that comes after it, which is the number of those begun."""
-        return {"next_epoch": self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0}
+        """For the checkpoint: the first epoch that is not finished, and its batches that are."""
+        if self.trainer is None:
+            return self._position
+        epoch = self.trainer.fit_loop.epoch_progress.current
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        processed: int = epoch.processed  # type: ignore[attr-defined]
+        if epoch.ready and (processed < epoch.ready or done < self.trainer.num_training_batches):
+            return {"next_epoch": epoch.ready - 1, "batches_done": done}
+        return {"next_epoch": processed, "batches_done": 0}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """From the checkpoint, before a resumed run asks for its loader."""
-        self._next_epoch = state_dict["next_epoch"]
+        self._position |= state_dict
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation pairs, each on one device only."""

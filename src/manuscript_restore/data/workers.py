@@ -9,6 +9,11 @@ import torch
 
 from manuscript_restore.errors import UserError
 
+LEAVE = signal.SIGUSR2
+"""What the owner sends to a worker that it needs no more."""
+PATIENCE_S = 60
+"""A worker that got SIGTERM ends itself after so long, should its owner not do it."""
+
 
 def explain_worker(error: BaseException, *, key: str = "data.num_workers") -> UserError | None:
     """The user's side of an exception that PyTorch raises for a process that reads pages; None for another one.
@@ -36,9 +41,17 @@ def explain_worker(error: BaseException, *, key: str = "data.num_workers") -> Us
 
 def init_worker(worker: int) -> None:  # noqa: ARG001
     """Set up a worker process."""
-    # Ctrl-C and cluster managers signal workers too; their owner sees to the end, they leave without a word.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Ctrl-C and cluster managers signal workers too. Their owner sees to the end, and may be waiting for a batch.
+    for each in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(each, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(LEAVE, lambda *_: os._exit(0))
     # Every worker is one of many: threads of its own would only fight over the cores.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def _leave(*_: object) -> None:
+    """Give the owner time to end this process; the second SIGTERM is its own, as that of a worker that hangs."""
+    if signal.alarm(PATIENCE_S):
+        os._exit(0)

@@ -173,7 +173,8 @@ def _cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
     # Not below a thousandth: there is noise in the truth, and one pixel must not outweigh a page. A plain clamp
     # has no gradient there: what is surely wrong would never come back.
     limited = probability + (probability.clamp(1e-3, 1 - 1e-3) - probability).detach()
-    return F.binary_cross_entropy(limited, truth.float())
+    # PyTorch stops at NaN here, on a GPU for good. The other terms tell of it, and `Diverged` keeps the batch.
+    return F.binary_cross_entropy(limited.nan_to_num(nan=0.5), truth.float())
 
 
 def _no_options() -> None:

@@ -80,10 +80,31 @@ class RestorationModule(L.LightningModule):
         self.log_dict(_named("train", terms))
         self.log("loss", terms["loss"], prog_bar=True, logger=False)
         if batch_idx % self.hparams["train_metrics_every"] == 0:
-            self.train_metrics(prediction.image.detach().float(), batch["clean"])
-            self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
+            self.train_metrics.update(prediction.image.detach().float(), batch["clean"])
         loss: Tensor = terms["loss"]
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of the training metrics."""
+        if any(metric.update_called for metric in self.train_metrics.values()):
+            self.log_dict(self.train_metrics.compute(), sync_dist=True)  # equal already, as below
+        self.train_metrics.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the unfinished means of the training metrics."""
+        checkpoint["train_metrics"] = {
+            name: dict(metric.metric_state)
+            for name, metric in self.train_metrics.items(keep_base=True)
+            if metric.update_called
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them up again, on one device: all together would count them several times."""
+        for name, state in checkpoint.get("train_metrics", {}).items() if self.global_rank == 0 else ():
+            metric = self.train_metrics[name]
+            for key, value in state.items():
+                setattr(metric, key, value.to(metric.device))
+            metric._update_count = 1  # else it would call them empty
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch; the restored pictures go to the callbacks."""

@@ -1,7 +1,7 @@
-"""How a training ends before its time: SIGTERM (a cluster, ``kill``) or SIGINT (Ctrl-C), checkpoints whole."""
+"""How a training ends before its time: by the signal of a cluster, of ``kill`` or of Ctrl-C."""
 
 import contextlib
-import io
+import multiprocessing
 import os
 import shlex
 import signal
@@ -13,40 +13,68 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from manuscript_restore.config import config_dir, override
-from manuscript_restore.files import whole_file
+from manuscript_restore.data.workers import LEAVE
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""Of a cluster or ``kill``, of Ctrl-C, and what SLURM's ``--signal=USR1@60`` sends a minute before the end."""
 PATIENCE_S = 2.0
 """A signal that comes later than this after the first ends the process at once; shells send one twice."""
 
 
 class Stopped(SIGTERMException):  # no error; Lightning's own, so that it can be caught as one
-    """Raised in the main thread by a signal; ``code`` is the exit status: 128 + the signal's number."""
+    """Raised in the main thread after a signal; ``code`` is the exit status: 128 + the signal's number."""
+
+
+class Stop:
+    """Handles the signals: raises `Stopped` at once, or, while a training can be saved, notes what was asked for.
+
+    Attributes:
+        patient: Whether somebody looks at ``signum`` every now and then.
+        signum: The signal that came; 0: none.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the signal of an earlier run of this process."""
+        self.patient, self.signum, self._at = False, 0, 0.0
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """The handler."""
+        if self.signum:
+            if time.monotonic() - self._at > PATIENCE_S:
+                os._exit(128 + signum)
+            return
+        self.signum, self._at = signum, time.monotonic()
+        if not self.patient:
+            raise self.stopped()
+        # Not by way of a logger, whose writing this may have interrupted.
+        os.write(2, b"\nstopping: the batch is finished and saved first; a second signal ends the run at once\n")
+
+    def stopped(self) -> Stopped:
+        """What ends the run, for the one who is patient to raise; the signal may have come to another process."""
+        return Stopped(128 + (self.signum or signal.SIGTERM))
+
+
+STOP = Stop()
+"""Of this process."""
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Stopped` while the block runs.
+    """Let `STOP` handle the signals while the block runs.
 
-    Unlike KeyboardInterrupt it reaches the end of the command through everything that Lightning and Hydra catch.
+    Unlike KeyboardInterrupt, `Stopped` reaches the end of the command through everything that Lightning and Hydra
+    catch.
     """
-    first: list[float] = []
-
-    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if not first:
-            first.append(time.monotonic())
-            raise Stopped(128 + signum)
-        if time.monotonic() - first[0] > PATIENCE_S:
-            os._exit(128 + signum)
-
-    with _handled_by(stop):
+    STOP.reset()
+    with _handled_by(STOP):
         yield
 
 
@@ -89,31 +117,17 @@ class OwnSignals(L.Callback):
     on_train_start = on_test_start = on_sanity_check_start
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """End the processes of the other devices, which may wait for this one."""
+        """End the processes of the other devices, which may wait for this one, and the workers.
+
+        A worker would finish its batch first, and a cluster gives half a minute for all.
+        """
+        if isinstance(exception, SIGTERMException):
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, LEAVE)  # type: ignore[arg-type]
         launcher = trainer.strategy.launcher
-        if isinstance(exception, Stopped) and isinstance(launcher, _SubprocessScriptLauncher):
+        if isinstance(exception, SIGTERMException) and isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGKILL)
             launcher.procs.clear()  # else Lightning's watch over them would kill this one too
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, whatever comes in between.
-
-    Lightning's own goes by way of the temporary folder, which may be too small, and is copied, not renamed, from
-    there to another disk.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write it.
-
-        Raises:
-            UserError: It cannot be written; the one that was there is as it was.
-        """
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with signals_wait(), whole_file(path) as unfinished:
-            content = io.BytesIO()  # by way of memory: torch's own writer does not say that a disk is full
-            torch.save(checkpoint, content)
-            unfinished.write_bytes(content.getbuffer())
 
 
 def how_to_go_on(output_dir: Path) -> str:
@@ -130,6 +144,6 @@ def how_to_go_on(output_dir: Path) -> str:
     main = next(source.path for source in job.runtime.config_sources if source.provider == "main")
     words += ["--config-path", main] if main != config_dir() else []
     words += ["--config-name", name] if (name := str(job.job.config_name)) != "train" else []
-    words += [each for each in job.overrides.task if not each.startswith("ckpt_path=")]
+    words += [each for each in job.overrides.task if not each.startswith(("ckpt_path=", "resume="))]
     words += [override("ckpt_path", str(last))]
     return f"interrupted; to go on: python -m manuscript_restore.train {shlex.join(words)}"
