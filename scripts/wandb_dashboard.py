@@ -4,7 +4,7 @@
     python scripts/wandb_dashboard.py -o dashboard.json
 
 Saves a new workspace and a new report in the project. With -o it writes both as JSON instead, and needs neither an
-account nor a network. What is drawn are the names in manuscript_restore.training.logged.
+account nor a network. What is drawn are the names in manuscript_restore.tracking.logged.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from typing import Any
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.training import logged
-from manuscript_restore.training.account import has_account
+from manuscript_restore.tracking import logged
+from manuscript_restore.tracking.account import has_account
 
 try:
     import wandb

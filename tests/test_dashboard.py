@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from manuscript_restore.training import logged
+from manuscript_restore.tracking import logged
 from tests.offline import without_network
 from tests.wandb_runs import only_run
 

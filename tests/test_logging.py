@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 
 from manuscript_restore.config import config_dir
 from manuscript_restore.errors import UserError
-from manuscript_restore.training.loggers import build_loggers
-from manuscript_restore.training.tracking import Kind
+from manuscript_restore.tracking.facts import Kind
+from manuscript_restore.tracking.loggers import build_loggers
 from tests.test_stopping import QUICK
 from tests.wandb_runs import read_run
 

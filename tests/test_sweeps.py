@@ -20,11 +20,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hydra_plugins.manuscript_restore_sweeps.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
+from manuscript_restore.sweeps.pruning import Pruning
+from manuscript_restore.sweeps.report import write_report
+from manuscript_restore.sweeps.samplers import NoRepeats, num_sets
+from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study
 from manuscript_restore.train import check_objective, main, objective_values
-from manuscript_restore.training.pruning import Pruning
-from manuscript_restore.training.samplers import NoRepeats, num_sets
-from manuscript_restore.training.study import MAX_ATTEMPTS, Study
-from manuscript_restore.training.sweep_report import write_report
 from tests import sweep_app
 from tests.test_report import CHROMIUM, FLAGS
 from tests.test_stopping import QUICK

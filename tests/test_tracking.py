@@ -22,12 +22,13 @@ from manuscript_restore.data.sources import FolderSource, GeneratedSource
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.synthesis import PageGenerator
+from manuscript_restore.tracking import facts, logged
+from manuscript_restore.tracking.artifacts import artifact_name, log_input_model, log_models
+from manuscript_restore.tracking.facts import Kind, code_state, fingerprint
+from manuscript_restore.tracking.loggers import OfflineWandbLogger, build_loggers
 from manuscript_restore.train import main
-from manuscript_restore.training import callbacks, logged, tracking
-from manuscript_restore.training.artifacts import artifact_name, log_input_model, log_models
+from manuscript_restore.training import callbacks
 from manuscript_restore.training.callbacks import WorstPages
-from manuscript_restore.training.loggers import OfflineWandbLogger, build_loggers
-from manuscript_restore.training.tracking import Kind, code_state, fingerprint
 from tests.offline import without_network
 from tests.test_stopping import QUICK
 from tests.wandb_runs import only_run
@@ -156,8 +157,8 @@ def test_pages_are_known_by_name_and_content(pages, tmp_path):
 
 
 def test_pages_of_a_large_folder_are_known_by_time_and_size(pages, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "MAX_HASHED_PAGES", 4)
-    monkeypatch.setattr(tracking, "sha256", lambda _: pytest.fail("a page was read"))
+    monkeypatch.setattr(facts, "MAX_HASHED_PAGES", 4)
+    monkeypatch.setattr(facts, "sha256", lambda _: pytest.fail("a page was read"))
     source = {"train": {"real": FolderSource(pages)}}
     said = fingerprint(source, tmp_path)
     stat = (pages / "page_0.png").stat()
@@ -187,7 +188,7 @@ def checkout(tmp_path, monkeypatch):
     """A repository with one commit that holds "the code"; gives ``git(*arguments)``."""
     root = tmp_path / "repository"
     (root / "src").mkdir(parents=True)
-    monkeypatch.setattr(tracking, "__file__", str(root / "src" / "tracking.py"))
+    monkeypatch.setattr(facts, "__file__", str(root / "src" / "tracking.py"))
 
     def git(*arguments: str) -> str:
         identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
@@ -229,7 +230,7 @@ def test_changed_code_can_be_had_again_from_commit_and_patch(checkout, tmp_path)
 def test_code_that_only_lies_below_a_repository_has_no_commit(tmp_path, monkeypatch):
     installed = tmp_path / "repository" / "venv" / "tracking.py"
     installed.parent.mkdir()
-    monkeypatch.setattr(tracking, "__file__", str(installed))
+    monkeypatch.setattr(facts, "__file__", str(installed))
     assert set(code_state(tmp_path)) == {"version"}
     monkeypatch.setenv("PATH", str(tmp_path))  # no Git
     assert set(code_state(tmp_path)) == {"version"}
@@ -358,8 +359,8 @@ MLFLOW_RUN = f"""
 import os, time
 from pathlib import Path
 from omegaconf import OmegaConf
-from manuscript_restore.training.loggers import build_loggers
-from manuscript_restore.training.tracking import Kind
+from manuscript_restore.tracking.loggers import build_loggers
+from manuscript_restore.tracking.facts import Kind
 asked = []
 socket.getaddrinfo = lambda *place, **_: asked.append(place) or (_ for _ in ()).throw(OSError())
 os.chdir(sys.argv[1])

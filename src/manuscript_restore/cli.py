@@ -155,7 +155,7 @@ def sweep_report(
 ) -> None:
     """Write the report of a sweep: its trials, plots, and the best as a command line."""
     import manuscript_restore.requires_train  # noqa: F401
-    from manuscript_restore.training.sweep_report import write_report
+    from manuscript_restore.sweeps.report import write_report
 
     try:
         print(write_report(folder, output))

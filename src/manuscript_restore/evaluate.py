@@ -36,9 +36,9 @@ from manuscript_restore.evaluation.statistics import Row, Summary, by_group, sum
 from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.metrics.learned import learned_score
 from manuscript_restore.released import find_model, identify
-from manuscript_restore.training.artifacts import log_input_model
-from manuscript_restore.training.loggers import build_loggers, log_table, release
-from manuscript_restore.training.tracking import kind_of_run
+from manuscript_restore.tracking.artifacts import log_input_model
+from manuscript_restore.tracking.facts import kind_of_run
+from manuscript_restore.tracking.loggers import build_loggers, log_table, release
 
 TASKS = ("degraded", "pairs", "binarisation", "text")
 

@@ -2,13 +2,12 @@
 
 import json
 import logging
-import math
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -34,17 +31,17 @@ from manuscript_restore.data.workers import explain_worker
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.foreign import ForeignDamage
 from manuscript_restore.files import whole_file
+from manuscript_restore.sweeps.objective import check_objective, objective_values
+from manuscript_restore.sweeps.results import write_table
+from manuscript_restore.tracking.artifacts import log_models, log_start
+from manuscript_restore.tracking.facts import kind_of_run
+from manuscript_restore.tracking.loggers import build_loggers, release
 from manuscript_restore.training import precision
-from manuscript_restore.training.artifacts import log_models, log_start
 from manuscript_restore.training.checkpoints import LastCheckpoint, StepOfLoggers, WholeCheckpoints
 from manuscript_restore.training.devices import check_devices, is_first_process
-from manuscript_restore.training.diverged import Diverged
-from manuscript_restore.training.loggers import build_loggers, release
 from manuscript_restore.training.memory import keep_memory
 from manuscript_restore.training.stopping import STOP, OwnSignals, how_to_go_on, stop_on_signals
-from manuscript_restore.training.summary import print_summary
-from manuscript_restore.training.sweep import write_table
-from manuscript_restore.training.tracking import kind_of_run
+from manuscript_restore.training.summary import describe, print_summary
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -168,16 +165,6 @@ def train(
     }
 
 
-def check_objective(objective: Sequence[str]) -> None:
-    """Refuse a misspelt objective before the training, and one that is no list."""
-    names = [objective] if isinstance(objective, str) else list(objective)
-    for name in names:
-        if name not in ("seconds", "parameters") and not str(name).startswith(("val/", "test/")):
-            raise UserError(f"objective={name}: must be seconds, parameters, or a score: val/psnr, test/ssim …")
-    if isinstance(objective, str) or not names:
-        raise UserError(f"objective={objective}: must be a list: objective=[val/psnr]")
-
-
 def build_degradation(config: DictConfig) -> Any:
     """The damage of the training pages.
 
@@ -202,29 +189,6 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
     return [OwnSignals(), StepOfLoggers(), *(build(section, key) for key, section in sections)]
-
-
-def describe(run: L.Trainer) -> dict[str, Any]:
-    """What a finished trainer did and where its files lie."""
-    kept = run.checkpoint_callbacks
-    best = next((each for each in kept if isinstance(each, ModelCheckpoint) and each.monitor), None)
-    last = next((each for each in kept if isinstance(each, LastCheckpoint)), None)
-    best_score = best.best_model_score if best else None
-    callbacks = run.callbacks  # type: ignore[attr-defined]
-    lowered = [step for each in callbacks if isinstance(each, Diverged) for step in each.lowered]
-    return {
-        "epochs": run.current_epoch,
-        "steps": run.global_step,
-        "objective": None if best_score is None else float(best_score),
-        "best_checkpoint": best.best_model_path if best else "",
-        "last_checkpoint": str(last.path) if last and last.path.exists() else "",
-        **({"rate_lowered_at": lowered} if lowered else {}),
-        "wandb_sync": [
-            str(Path(each.experiment.dir).parent)
-            for each in run.loggers
-            if isinstance(each, WandbLogger) and run.is_global_zero and each.experiment.offline
-        ],
-    }
 
 
 def run_job(config: DictConfig) -> float | list[float]:
@@ -257,18 +221,6 @@ def run_job(config: DictConfig) -> float | list[float]:
         sys.exit(exit_status)
     values = objective_values(summary, config.objective)
     return values[0] if len(values) == 1 else values
-
-
-def objective_values(summary: Mapping[str, Any], names: Sequence[str]) -> list[float]:
-    """The values of a run's objectives: the best epoch's ``val/psnr``, other scores as they were at the end."""
-    known = {
-        **summary.get("scores", {}),
-        "seconds": summary.get("seconds"),
-        "parameters": summary.get("parameters"),
-    }
-    if summary["objective"] is not None:
-        known["val/psnr"] = summary["objective"]
-    return [math.nan if known.get(name) is None else float(known[name]) for name in names]
 
 
 def attempt(config: DictConfig, *, sweeping: bool) -> tuple[dict[str, Any], int]:

@@ -48,7 +48,7 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher, whose jobs tell the study their results."""
-        from manuscript_restore.training.study import StudyJob
+        from manuscript_restore.sweeps.study import StudyJob
 
         self.hydra_context, self.config = hydra_context, config  # what `validate_batch_is_legal` reads
         self._context, self._config = hydra_context, config
@@ -73,7 +73,7 @@ class OptunaSweeper(Sweeper):
 
     def _sweep(self, arguments: list[str]) -> None:
         from manuscript_restore.errors import UserError
-        from manuscript_restore.training.study import Study
+        from manuscript_restore.sweeps.study import Study
 
         words = [f"{key}={value}" for key, value in self.params.items()] + arguments
         overrides = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(words)
@@ -131,7 +131,7 @@ class OptunaSweeper(Sweeper):
             self.validate_batch_is_legal([[*fixed, *_words(params)]])
 
     def _run(self, study: Any, process: str, fixed: list[str]) -> None:
-        from manuscript_restore.training.samplers import num_sets
+        from manuscript_restore.sweeps.samplers import num_sets
 
         failed = 0
         waiting = False
@@ -166,7 +166,7 @@ class OptunaSweeper(Sweeper):
         import numpy as np
 
         from manuscript_restore.config import build
-        from manuscript_restore.training.samplers import NoRepeats
+        from manuscript_restore.sweeps.samplers import NoRepeats
 
         seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
         return NoRepeats(build(self.sampler, "hydra.sweeper.sampler", seed=seed), self._space, seed)

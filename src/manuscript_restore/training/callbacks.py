@@ -12,8 +12,8 @@ from torch import Tensor
 from manuscript_restore.errors import UserError
 from manuscript_restore.images.figures import contact_sheet
 from manuscript_restore.metrics import psnr, ssim
-from manuscript_restore.training import logged
-from manuscript_restore.training.loggers import log_picture, log_table
+from manuscript_restore.tracking import logged
+from manuscript_restore.tracking.loggers import log_picture, log_table
 
 TITLES = ("degraded", "restored", "clean")
 

@@ -3,10 +3,40 @@
 import shlex
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
+
+from manuscript_restore.training.checkpoints import LastCheckpoint
+from manuscript_restore.training.diverged import Diverged
+
+
+def describe(run: L.Trainer) -> dict[str, Any]:
+    """What a finished trainer did and where its files lie."""
+    kept = run.checkpoint_callbacks
+    best = next((each for each in kept if isinstance(each, ModelCheckpoint) and each.monitor), None)
+    last = next((each for each in kept if isinstance(each, LastCheckpoint)), None)
+    best_score = best.best_model_score if best else None
+    callbacks = run.callbacks  # type: ignore[attr-defined]
+    lowered = [step for each in callbacks if isinstance(each, Diverged) for step in each.lowered]
+    return {
+        "epochs": run.current_epoch,
+        "steps": run.global_step,
+        "objective": None if best_score is None else float(best_score),
+        "best_checkpoint": best.best_model_path if best else "",
+        "last_checkpoint": str(last.path) if last and last.path.exists() else "",
+        **({"rate_lowered_at": lowered} if lowered else {}),
+        "wandb_sync": [
+            str(Path(each.experiment.dir).parent)
+            for each in run.loggers
+            if isinstance(each, WandbLogger) and run.is_global_zero and each.experiment.offline
+        ],
+    }
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
-from manuscript_restore.training.study import Study
+from manuscript_restore.sweeps.study import Study
 
 log = logging.getLogger(__name__)
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
@@ -40,7 +40,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     trials = [trial for trial in study.trials() if "lost" not in trial.user_attrs]
     states = [STATES[trial.state.name] for trial in trials]
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        files(__package__).joinpath("sweep_report.html").read_text(encoding="utf-8")
+        files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     )
     columns, rows = table(study)
     html = template.render(
@@ -133,8 +133,8 @@ def log_to_wandb(folder: Path, config: DictConfig) -> None:
     """
     if OmegaConf.select(config, "logger.wandb") is None:
         return
-    from manuscript_restore.training.loggers import build_loggers, release
-    from manuscript_restore.training.tracking import Kind
+    from manuscript_restore.tracking.facts import Kind
+    from manuscript_restore.tracking.loggers import build_loggers, release
 
     study = Study(folder)
     with study.lock:

@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 
 from manuscript_restore.errors import UserError
-from manuscript_restore.training.study import Study
+from manuscript_restore.sweeps.study import Study
 
 log = logging.getLogger(__name__)
 

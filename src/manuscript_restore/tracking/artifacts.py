@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 from manuscript_restore.data.sources import PageSource
 from manuscript_restore.descriptor import Descriptor
 from manuscript_restore.released import CONFIG, WEIGHTS, find_model
-from manuscript_restore.training.loggers import OfflineWandbLogger
-from manuscript_restore.training.tracking import PAGE_LIST, Kind, code_state, fingerprint
+from manuscript_restore.tracking.facts import PAGE_LIST, Kind, code_state, fingerprint
+from manuscript_restore.tracking.loggers import OfflineWandbLogger
 
 
 def log_start(

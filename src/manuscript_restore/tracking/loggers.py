@@ -19,8 +19,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from manuscript_restore.config import build, chosen
 from manuscript_restore.errors import UserError
-from manuscript_restore.training.account import has_account
-from manuscript_restore.training.tracking import Kind
+from manuscript_restore.tracking.account import has_account
+from manuscript_restore.tracking.facts import Kind
 
 log = logging.getLogger(__name__)
 OFFLINE = {"online": False, "run": False, "shared": False, "offline": True, "dryrun": True}

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from manuscript_restore.files import whole_file
-from manuscript_restore.training.study import Study
-from manuscript_restore.training.sweep_report import log_to_wandb, write_report
+from manuscript_restore.sweeps.report import log_to_wandb, write_report
+from manuscript_restore.sweeps.study import Study
 
 log = logging.getLogger(__name__)
 SCORES = ("val/psnr", "val/psnr_gain", "val/ssim", "test/psnr", "test/psnr_gain", "test/ssim")

@@ -1,0 +1,1 @@
+"""Sweeps: a study that processes share, its samplers and pruning, the table and the report at its end."""
