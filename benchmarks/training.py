@@ -6,17 +6,17 @@ MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 be
 """
 
 import csv
+import math
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import repeat
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import lightning as L
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import vgg16
@@ -56,7 +56,7 @@ class Loop:
     """
 
     name: str
-    run: Callable[[DictConfig, Iterator[Any]], dict[str, Any]]
+    run: Callable[[DictConfig, DataLoader[dict[str, Tensor]]], dict[str, Any]]
     overrides: tuple[str, ...]
     beside: str
 
@@ -66,8 +66,9 @@ def main(options: list[str]) -> None:
     arguments = parser("training", __doc__)
     arguments.add_argument("--experiment", default="vit_base")
     arguments.add_argument("--batch", type=int, default=16, help="images a step (16)")
-    arguments.add_argument("--steps", type=int, default=3, help="steps that count, after one to warm up (3)")
+    arguments.add_argument("--steps", type=int, default=4, help="steps that count, after one to warm up (4)")
     arguments.add_argument("--perceptual", action="store_true", help="also with that loss: VGG16 beside ours")
+    arguments.add_argument("--float32", action="store_true", help="without trainer.precision=auto")
     arguments.add_argument("--pages", type=Path, help="folder of clean pages: real runs as well")
     experiments = ["vit_base", "crops", "release"]
     arguments.add_argument("--runs", nargs="*", default=experiments, help="experiments of the real runs")
@@ -79,7 +80,7 @@ def main(options: list[str]) -> None:
         Loop("plain loop", plain_loop, bare, "plain loop"),
         Loop("this project", project, (*bare, "trainer.precision=32-true"), "plain loop"),
     ]
-    if resolve(AUTO, accelerator="auto") != "32-true":
+    if not chosen.float32 and resolve(AUTO, accelerator="auto") != "32-true":
         loops.append(Loop("the same, trainer.precision=auto", project, bare, "plain loop"))
     if chosen.perceptual:
         loops.append(Loop("plain loop, VGG16", plain_loop, common, "plain loop, VGG16"))
@@ -106,23 +107,23 @@ def compare(loops: list[Loop], *, num_steps: int) -> None:
         pipes[loop.name].recv()  # ready
     taken: dict[str, list[float]] = {loop.name: [] for loop in loops}
     rates = []
-    for _ in range(num_steps + 1):
+    for number in range(num_steps + 1):
         rates.append(matmul_rate())
-        for name, pipe in pipes.items():
-            pipe.send("go")
-            taken[name].append(pipe.recv())
+        # To and fro: who comes after another loop takes longer than who comes after the pause between rounds.
+        names = list(pipes) if number % 2 else list(reversed(pipes))
+        for name in names:
+            pipes[name].send("go")
+            taken[name].append(pipes[name].recv())
     ends = {name: pipe.recv() for name, pipe in pipes.items()}
     row(f"a product of {MATMUL_SIDE}² matrices, float32", rate=f"{max(rates) / 1e9:.0f} GFLOP/s")
     for loop in loops:
-        own, other, end = taken[loop.name][1:], taken[loop.beside][1:], ends[loop.name]
-        ratio = median(theirs / mine for theirs, mine in zip(other, own, strict=True))
-        share = ends[loop.beside]["flops"] / median(own) / max(rates)
-        parts = "".join(
-            f"; {part} {seconds / sum(end['parts'].values()):.1%}" for part, seconds in end["parts"].items()
-        )
-        rate = f"{end['images'] / median(own):.2f} images/s"
+        own, end = mean(taken[loop.name][1:]), ends[loop.name]
+        ratio = mean(taken[loop.beside][1:]) / own
+        share = ends[loop.beside]["flops"] / own / max(rates)
+        parts = "".join(f"; {part} {of_step:.1%}" for part, of_step in end["parts"].items())
+        rate = f"{end['images'] / own:.2f} images/s"
         beside = f"{ratio:.2f}×; {share:.0%} of the peak{parts}"
-        row(loop.name, median(own), rate=rate, peak_mb=end["peak_mb"], beside=beside)
+        row(loop.name, own, rate=rate, peak_mb=end["peak_mb"], beside=beside)
 
 
 def matmul_rate() -> float:
@@ -133,31 +134,48 @@ def matmul_rate() -> float:
     return 2 * MATMUL_SIDE**3 / (time.perf_counter() - start)
 
 
+class InTurn(Dataset[dict[str, Tensor]]):
+    """Batches, each given out when it is this process's turn; tells how long the one before took.
+
+    Of known number: else Lightning would fetch one more before each step.
+
+    Args:
+        size: (B, 3, H, W).
+        number: Of batches; all are the same.
+        pipe: To who says whose turn it is.
+    """
+
+    def __init__(self, size: tuple[int, int, int, int], number: int, pipe: Connection) -> None:
+        self.batch = {"degraded": torch.rand(size), "clean": torch.rand(size)}
+        self.number, self.pipe, self.start = number, pipe, math.nan
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        self.tell()
+        self.pipe.recv()
+        self.start = time.perf_counter()
+        return self.batch
+
+    def tell(self) -> None:
+        """Send the seconds since the last batch; NaN at first: ready."""
+        self.pipe.send(time.perf_counter() - self.start)
+
+
 def _take_part(loop: Loop, pipe: Connection, num_steps: int) -> None:
-    """In a process: make steps when told to, say how long each took, and at the end what is to be said."""
+    """In a process: make steps when told to, and say at the end what is to be said."""
     config = compose("train", *loop.overrides)
     torch.manual_seed(0)
-    size = (config.data.batch_size, 3, config.data.image_size, config.data.image_size)
-    batch = {"degraded": torch.rand(size), "clean": torch.rand(size)}
-
-    def batches() -> Iterator[dict[str, Tensor]]:
-        start = None
-        for _ in repeat(None, num_steps):
-            if start is None:
-                pipe.send("ready")
-            else:
-                pipe.send(time.perf_counter() - start)
-            pipe.recv()
-            start = time.perf_counter()
-            yield batch
-        assert start is not None
-        pipe.send(time.perf_counter() - start)
-
-    end = loop.run(config, batches())
-    pipe.send({**end, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "images": size[0]})
+    side = config.data.image_size
+    batches = InTurn((config.data.batch_size, 3, side, side), num_steps, pipe)
+    end = loop.run(config, DataLoader(batches, batch_size=None))
+    batches.tell()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    pipe.send({**end, "peak_mb": peak_mb, "images": config.data.batch_size})
 
 
-def plain_loop(config: DictConfig, batches: Iterator[dict[str, Tensor]]) -> dict[str, Any]:
+def plain_loop(config: DictConfig, batches: DataLoader[dict[str, Tensor]]) -> dict[str, Any]:
     """What one writes down: the network, AdamW, L1 + SSIM (torchmetrics) and, with a weight, VGG16's features."""
     network = build_model(plain(config.model))
     optimizer = torch.optim.AdamW(network.parameters(), config.optimizer.lr)
@@ -190,7 +208,7 @@ def _feature_distance(features: nn.Sequential, restored: Tensor, clean: Tensor) 
     return distance
 
 
-def project(config: DictConfig, batches: Iterator[dict[str, Tensor]]) -> dict[str, Any]:
+def project(config: DictConfig, batches: DataLoader[dict[str, Tensor]]) -> dict[str, Any]:
     """The same by ``manuscript_restore.train``: its module, callbacks and Trainer."""
     keep_memory()
     quiet()
@@ -203,7 +221,7 @@ def project(config: DictConfig, batches: Iterator[dict[str, Tensor]]) -> dict[st
         callbacks: list[L.Callback] = [StepTimes(every_n_steps=1)]
         silent = {"enable_progress_bar": False, "enable_checkpointing": False, "default_root_dir": folder}
         trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=logger, **silent)
-        trainer.fit(module, DataLoader(_Stream(batches), batch_size=None))
+        trainer.fit(module, batches)
         parts = _parts(Path(logger.log_dir, "metrics.csv"), skip=1)
     total = parts.pop("step") - parts.pop("data")
     return {"parts": {part: seconds / total for part, seconds in parts.items()}}
@@ -241,11 +259,3 @@ def epoch(num_pages: int) -> None:
         pass
     each = (time.perf_counter() - start) / num_pages
     row(f"{num_pages:,} pages", first, rate=f"{1e6 * each:.2f} µs a page")
-
-
-class _Stream(IterableDataset[dict[str, Tensor]]):
-    def __init__(self, batches: Iterator[dict[str, Tensor]]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return self.batches
