@@ -42,6 +42,7 @@ from manuscript_restore.training.devices import check_devices, is_first_process
 from manuscript_restore.training.memory import keep_memory
 from manuscript_restore.training.stopping import STOP, OwnSignals, how_to_go_on, stop_on_signals
 from manuscript_restore.training.summary import describe, print_summary
+from manuscript_restore.training.timing import StepTimes
 
 log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
@@ -188,7 +189,9 @@ def build_callbacks(group: DictConfig | None, *, logging: bool, validating: bool
     if not validating:
         log.info("trainer.limit_val_batches=0: no validation, so no best checkpoint; the last weights are tested")
         sections = [each for each in sections if not str(each[1].get("monitor")).startswith("val/")]
-    return [OwnSignals(), StepOfLoggers(), *(build(section, key) for key, section in sections)]
+    built = [build(section, key) for key, section in sections]
+    built.sort(key=lambda each: isinstance(each, StepTimes))  # its step ends after what others do at a step's end
+    return [OwnSignals(), StepOfLoggers(), *built]
 
 
 def run_job(config: DictConfig) -> float | list[float]:

@@ -10,7 +10,7 @@ import torch
 from manuscript_restore.errors import UserError
 
 PARTS = ("data", "forward", "loss", "backward", "optimizer")
-"""Of a step, in order: waiting for the batch; the network; the loss; its gradients; clipping and the update."""
+"""Of a step, in order: waiting for its batch; network; loss; gradients; clipping, update and average."""
 
 
 class StepTimes(L.Callback):
