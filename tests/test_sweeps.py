@@ -21,7 +21,7 @@ from hydra_plugins.manuscript_restore_sweeps.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
 from manuscript_restore.sweeps.pruning import Pruning
-from manuscript_restore.sweeps.report import write_report
+from manuscript_restore.sweeps.report import command, write_report
 from manuscript_restore.sweeps.samplers import NoRepeats, num_sets
 from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study
 from manuscript_restore.train import check_objective, main, objective_values
@@ -389,6 +389,23 @@ def test_a_real_training_is_pruned(tmp_path, monkeypatch):
     with (tmp_path / FOLDER / "results.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["status"] == "pruned"
+
+
+def test_the_best_command_is_one_of_a_training(tmp_path):
+    study = Study(tmp_path, {"direction": "maximize"})
+    overrides = [
+        "experiment=smoke",
+        "hparams_search=optuna",
+        "callbacks.pruning.pruner.n_startup_trials=2",
+        "callbacks.pruning=null",
+        "~callbacks.pruning",
+        "logger=[csv]",
+    ]
+    study.define({"objective": ["val/psnr"], "overrides": overrides})
+    words = shlex.split(command(study, {"optimizer.lr": 0.002}))
+    assert words[:3] == ["python", "-m", "manuscript_restore.train"]
+    config = compose("train", *words[3:])
+    assert (config.name, config.optimizer.lr, list(config.logger)) == ("smoke", 0.002, ["csv"])
 
 
 def test_there_is_no_report_without_a_study(tmp_path):

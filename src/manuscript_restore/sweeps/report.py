@@ -80,7 +80,8 @@ def best_trials(study: Study) -> list[Any]:
 def command(study: Study, params: dict[str, Any]) -> str:
     """A command line that trains with these parameters, and with what the sweep had fixed."""
     fixed = study.optuna.user_attrs.get("definition", {}).get("overrides", [])
-    words = [each for each in fixed if not each.startswith("hparams_search=")]
+    of_search = ("hparams_search=", "callbacks.pruning")  # which a run of its own has not
+    words = [each for each in fixed if not each.lstrip("+~").startswith(of_search)]
     words += [f"{key}={value}" for key, value in params.items()]
     return f"python -m manuscript_restore.train {shlex.join(words)}"
 
@@ -123,7 +124,8 @@ def plots(study: Study) -> Iterator[tuple[str, Any]]:
     if len(names) == 1:
         yield f"Each parameter: {names[0]}", _plain(draw.plot_slice(study.optuna, target_name=names[0]))
         if any(trial.intermediate_values for trial in study.trials()):
-            yield f"By epoch: {names[0]}", _plain(draw.plot_intermediate_values(study.optuna))
+            figure = _plain(draw.plot_intermediate_values(study.optuna))
+            yield f"By epoch: {names[0]}", figure.update_layout(xaxis_title="epoch, from 0", yaxis_title=names[0])
 
 
 def log_to_wandb(folder: Path, config: DictConfig) -> None:

@@ -19,6 +19,7 @@ from manuscript_restore.sweeps.study import Study
 
 log = logging.getLogger(__name__)
 SCORES = ("val/psnr", "val/psnr_gain", "val/ssim", "test/psnr", "test/psnr_gain", "test/ssim")
+PRINTED = ("job", "status", "best val/psnr", "test/psnr")
 ORDER = ("finished", "pruned")
 
 
@@ -60,11 +61,11 @@ def write_table(folder: Path) -> list[dict[str, Any]]:
         writer.writeheader()
         writer.writerows(rows)
     table = Table(title=str(folder / "results.csv"))
-    shown = [
-        each for each in columns if each in ("job", "status") or len({str(row.get(each)) for row in rows}) > 1
-    ]
-    for column in shown:  # the others are the same for all, and the screen is narrow
-        table.add_column(column)
+    # The screen is narrow: neither what is the same for all, nor every score.
+    differing = [each for each in columns if len({str(row.get(each)) for row in rows}) > 1]
+    shown = [each for each in columns if each in PRINTED or (each in differing and each not in SCORES)]
+    for column in shown:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in shown))
     Console().print(table)

@@ -46,7 +46,7 @@ class RunFolder(NewFolder):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Make the folder of a sweep."""
         if config.get("resume") is not None:
-            print("error: resume goes on with one run, not with a sweep; leave it away", file=sys.stderr)
+            print("error: resume goes on with one run, not with a sweep; leave it out", file=sys.stderr)
             sys.exit(1)
         super().on_multirun_start(config)
 
@@ -57,7 +57,7 @@ def _go_on(config: DictConfig) -> None:
             f"resume={config.resume}: must be auto or null; a checkpoint of your choice is ckpt_path=FILE"
         )
     if config.ckpt_path is not None:
-        raise UserError("resume=auto finds the checkpoint itself, and ckpt_path names one; leave one of them away")
+        raise UserError("resume=auto finds the checkpoint itself, and ckpt_path names one; leave one of them out")
     wanted = Path(config.hydra.run.dir)
     named = any(each.startswith("hydra.run.dir=") for each in config.hydra.overrides.hydra)
     folders = [wanted] if named else wanted.parent.glob("*/")
