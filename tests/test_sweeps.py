@@ -20,10 +20,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hydra_plugins.manuscript_restore_sweeps.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
+from manuscript_restore.sweeps import study as study_module
 from manuscript_restore.sweeps.pruning import Pruning
 from manuscript_restore.sweeps.report import write_report
 from manuscript_restore.sweeps.samplers import NoRepeats, num_sets
-from manuscript_restore.sweeps import study as study_module
 from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study, StudyJob
 from manuscript_restore.train import check_objective, main, objective_values
 from tests import sweep_app

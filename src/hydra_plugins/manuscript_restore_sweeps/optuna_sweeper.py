@@ -129,7 +129,7 @@ class OptunaSweeper(Sweeper):
         monitor = OmegaConf.select(self._config, "callbacks.pruning.monitor")
         if monitor is not None and not str(monitor).startswith("val/"):
             raise UserError(
-                f"callbacks.pruning.monitor={monitor}: must be a score of the validation of each epoch, as val/psnr; "
+                f"callbacks.pruning.monitor={monitor}: must be a score of each epoch's validation, as val/psnr; "
                 "or give callbacks.pruning=null"
             )
 

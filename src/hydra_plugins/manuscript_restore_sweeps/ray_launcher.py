@@ -78,7 +78,8 @@ class RayLauncher(Launcher):
         import ray
 
         if not ray.is_initialized():
-            from manuscript_restore.inference.cluster import first_line, knock
+            from manuscript_restore.inference.cluster import knock
+            from manuscript_restore.inference.cluster_job import first_line
 
             dashboard = {"include_dashboard": False} if self.address == "local" else {}
             try:

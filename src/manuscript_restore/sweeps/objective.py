@@ -6,7 +6,6 @@ from typing import Any
 
 from manuscript_restore.errors import UserError
 
-
 COSTS = ("seconds", "parameters")
 SCORES = ("psnr", "ssim", "mse", "input_psnr", "input_ssim", "input_mse", "psnr_gain", "ssim_gain", "loss")
 """Of a validation or a test, beside the terms of the loss: ``loss_l1`` …"""

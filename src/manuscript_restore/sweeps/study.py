@@ -62,7 +62,8 @@ class Study:
             ) from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:  # whatever a broken line leads to
             raise UserError(
-                f"{journal}: damaged ({error}); put it back from a copy, or begin another study with hydra.sweep.dir=…"
+                f"{journal}: damaged ({error}); put it back from a copy, or begin another study with "
+                "hydra.sweep.dir=…"
             ) from error
 
     def _open(self, journal: Path, create: Mapping[str, Any] | None) -> None:
@@ -168,7 +169,7 @@ class Study:
         return not self._lives(job_name(number))
 
     def excuse(self, number: int) -> None:
-        """Do not count this attempt of a running trial: it is stopped by a signal, which is no fault of its own."""
+        """Do not count this attempt of a running trial: a signal stops it, which is no fault of its own."""
         trial = self.trials()[number]
         if not trial.state.is_finished():
             self.note(number, "attempt", trial.user_attrs.get("attempt", 1) - 1)
