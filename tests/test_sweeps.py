@@ -23,6 +23,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.sweeps import study as study_module
 from manuscript_restore.sweeps.pruning import Pruning
 from manuscript_restore.sweeps.report import write_report
+from manuscript_restore.sweeps.results import write_table
 from manuscript_restore.sweeps.samplers import NoRepeats, num_sets
 from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study, StudyJob
 from manuscript_restore.train import check_objective, main, objective_values
@@ -502,3 +503,17 @@ def test_a_job_that_slurm_queued_again_goes_on(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["train", "-m", *options])
         main()
     assert Path("epochs.txt").read_text().split() == ["0", "1", "2"]
+
+
+def test_the_reason_of_a_failure_is_read_at_any_width(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    reason = "the loss or its gradient is not finite in epoch 0, batch 1 (step 1); the batch is kept in x"
+    for job, summary in (
+        ("0", {"status": "failed", "objective": None, "error": reason}),
+        ("1", {"status": "finished", "objective": 30.0}),
+    ):
+        (tmp_path / job / ".hydra").mkdir(parents=True)
+        (tmp_path / job / ".hydra" / "overrides.yaml").write_text(f"- seed={job}\n")
+        (tmp_path / job / "summary.json").write_text(json.dumps(summary))
+    write_table(tmp_path)
+    assert f"0: {reason}\n" in capsys.readouterr().out

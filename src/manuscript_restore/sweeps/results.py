@@ -60,14 +60,17 @@ def write_table(folder: Path) -> list[dict[str, Any]]:
         writer.writeheader()
         writer.writerows(rows)
     table = Table(title=str(folder / "results.csv"))
-    shown = [
-        each for each in columns if each in ("job", "status") or len({str(row.get(each)) for row in rows}) > 1
-    ]
-    for column in shown:  # the others are the same for all, and the screen is narrow
+    differ = [each for each in columns if len({str(row.get(each)) for row in rows}) > 1]
+    shown = [each for each in columns if each in ("job", "status") or (each in differ and each != "error")]
+    for column in shown:  # the others are the same for all, or long, and the screen is narrow
         table.add_column(column)
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in shown))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['job']}: {row['error']}", soft_wrap=True, highlight=False, markup=False)
     return rows
 
 
