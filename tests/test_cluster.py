@@ -176,6 +176,11 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         result = restore(scans, "-o", tmp_path / "out", *arguments)
         assert result.exit_code == 1
         assert words in result.stderr
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    started = time.monotonic()
+    result = restore(scans, "-o", tmp_path / "out", "--ray", "auto")
+    assert "--ray auto: no cluster answers" in result.stderr
+    assert time.monotonic() - started < 20  # Ray itself takes a minute
     monkeypatch.setitem(sys.modules, "ray", None)
     result = restore(scans, "-o", tmp_path / "out", "--ray", "auto")
     assert result.exit_code == 1

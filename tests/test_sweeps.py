@@ -20,10 +20,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hydra_plugins.manuscript_restore_sweeps.optuna_sweeper import distribution
 from manuscript_restore.config import compose, launch
 from manuscript_restore.errors import UserError
+from manuscript_restore.sweeps import study as study_module
 from manuscript_restore.sweeps.pruning import Pruning
 from manuscript_restore.sweeps.report import command, write_report
+from manuscript_restore.sweeps.results import write_table
 from manuscript_restore.sweeps.samplers import NoRepeats, num_sets
-from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study
+from manuscript_restore.sweeps.study import MAX_ATTEMPTS, Study, StudyJob
 from manuscript_restore.train import check_objective, main, objective_values
 from tests import sweep_app
 from tests.test_report import CHROMIUM, FLAGS
@@ -154,6 +156,9 @@ def test_a_sweep_of_failures_ends(sweep, tmp_path):
         ([RATE, "hparams_search=pareto", "+callbacks.pruning.x=1"], "pruning needs a single objective"),
         ([RATE, "objective=[val/psnr,seconds]"], "each needs its own direction"),
         ([RATE, "hydra.sweeper.direction=[up]"], "must be maximize or minimize"),
+        ([RATE, "objective=[val/psnrr]"], "objective=val/psnrr: must be"),
+        ([RATE, "objective=[test/psnr]", "test=false"], "take val/psnr"),
+        ([RATE, "objective=[test/psnr]"], "callbacks.pruning.monitor=test/psnr"),
         ([RATE, "hydra.sweeper.n_trials=0"], "n_trials=0: must be 1 or more"),
         (["optimizer.lr=interval(1, 0.1)"], "optimizer.lr=interval"),
         (["optimizer.lr=1e-3,2e-3", "model=vit_tiny,vit_tinny"], "vit_tinny"),
@@ -272,6 +277,53 @@ def test_a_line_that_a_full_disk_cut_off(tmp_path):
     assert [trial.values for trial in trials_in(tmp_path)] == [[1.0], [2.0]]
 
 
+def test_a_trial_that_is_stopped_again_and_again_is_not_given_up(tmp_path, monkeypatch):
+    """Whoever stops a sweep each morning loses no trial."""
+    monkeypatch.setattr(study_module, "HydraConfig", SimpleNamespace(get=lambda: job))
+    job = SimpleNamespace(sweep=SimpleNamespace(subdir="0"))
+
+    def stopped(_config):
+        sys.exit(130)
+
+    study = Study(tmp_path, {"direction": "maximize"})
+    for _ in range(MAX_ATTEMPTS + 2):
+        (trial,) = ask(study)
+        job.sweep.subdir = str(trial.number)
+        with pytest.raises(SystemExit):
+            StudyJob(stopped, tmp_path)({})
+    (again,) = ask(study)
+    trials = trials_in(tmp_path)
+    assert again.params == trials[0].params
+    assert {trial.params["x"] for trial in trials} == {trials[0].params["x"]}
+    assert study.failed() == []
+
+
+def test_a_damaged_study_is_named(tmp_path):
+    Study(tmp_path, {"direction": "maximize"})
+    journal = tmp_path / "study.journal"
+    whole = journal.read_text()
+    for damaged in ("no JSON\n" + whole, whole.replace("sweep", "other")):
+        journal.write_text(damaged)
+        with pytest.raises(UserError, match=r"study\.journal: damaged"):
+            Study(tmp_path)
+        assert journal.read_text() == damaged
+
+
+def test_a_study_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "study.lock").mkdir()
+    with pytest.raises(UserError, match=r"cannot be written .*check the folder"):
+        Study(tmp_path, {"direction": "maximize"})
+
+
+def test_a_study_with_less_in_its_definition(tmp_path):
+    """Of an older version."""
+    study = Study(tmp_path, {"direction": "maximize"})
+    study.define({"direction": ["maximize"]})
+    study.define({"direction": ["maximize"]})
+    with pytest.raises(UserError, match=r"hydra\.sweep\.dir="):
+        study.define({"direction": ["maximize"], "overrides": ["a=1"]})
+
+
 def test_a_run_far_below_the_others_is_pruned(tmp_path):
     study = Study(tmp_path, {"direction": "maximize"})
     curves = [[20, 21, 22], [20, 22, 23], [10, 11, 12]]
@@ -304,9 +356,10 @@ def test_objectives_of_a_summary():
     assert objective_values(summary, ["val/psnr", "seconds", "parameters", "val/ssim"]) == [31, 7, 5, 0.9]
     failed = {"objective": None, "status": "failed"}
     assert [value == value for value in objective_values(failed, ["val/psnr", "seconds"])] == [False, False]
-    for wrong in ("val/psnr", ["psnr"], []):
+    for wrong in ("val/psnr", ["psnr"], [], ["val/psnrr"], ["val/psnr", "test/psnr"]):
         with pytest.raises(UserError, match="objective"):
-            check_objective(wrong)
+            check_objective(wrong, test=False)
+    check_objective(["val/psnr", "test/ssim_gain", "val/loss_l1", "parameters"], test=True)
 
 
 @pytest.mark.slow
@@ -467,3 +520,17 @@ def test_a_job_that_slurm_queued_again_goes_on(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["train", "-m", *options])
         main()
     assert Path("epochs.txt").read_text().split() == ["0", "1", "2"]
+
+
+def test_the_reason_of_a_failure_is_read_at_any_width(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    reason = "the loss or its gradient is not finite in epoch 0, batch 1 (step 1); the batch is kept in x"
+    for job, summary in (
+        ("0", {"status": "failed", "objective": None, "error": reason}),
+        ("1", {"status": "finished", "objective": 30.0}),
+    ):
+        (tmp_path / job / ".hydra").mkdir(parents=True)
+        (tmp_path / job / ".hydra" / "overrides.yaml").write_text(f"- seed={job}\n")
+        (tmp_path / job / "summary.json").write_text(json.dumps(summary))
+    write_table(tmp_path)
+    assert f"0: {reason}\n" in capsys.readouterr().out

@@ -218,9 +218,12 @@ def test_changed_code_can_be_had_again_from_commit_and_patch(checkout, tmp_path)
     (root / "scans").mkdir()
     for number in range(3):
         (root / "scans" / f"{number}.jpg").touch()
+    for setting in ("color.ui=always", "diff.noprefix=true", "diff.external=false"):  # a user may have
+        checkout("config", *setting.split("="))
     said = code_state(tmp_path)
     assert said["dirty"]
     assert said["new_files"] == ["ein neuer – Name.py", "scans/"]
+    assert "\x1b" not in (tmp_path / "code.patch").read_text()
     checkout("checkout", "-f", said["commit"])
     checkout("apply", str(tmp_path / "code.patch"))
     assert (root / "src" / "tracking.py").read_text() == "two\n"

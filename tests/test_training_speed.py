@@ -8,11 +8,14 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
+from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
 from manuscript_restore.errors import UserError
 from manuscript_restore.models import build_model
+from manuscript_restore.training.module import RestorationModule
 from manuscript_restore.training.precision import resolve
 from manuscript_restore.training.timing import PARTS, StepTimes
 
@@ -122,3 +125,70 @@ def test_step_times_say_where_the_time_goes(tmp_path, monkeypatch):
         assert metrics["time/step"] == pytest.approx(sum(metrics[f"time/{part}"] for part in PARTS))
     with pytest.raises(UserError, match=r"every_n_steps=0"):
         StepTimes(every_n_steps=0)
+
+
+class Validated(Sleeper):
+    """Its validation takes a second."""
+
+    def validation_step(self, batch, batch_idx):
+        time.sleep(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*(num_workers|many workers|log_every_n_steps).*")
+def test_a_validation_within_the_epoch_is_no_waiting_for_data(tmp_path, monkeypatch):
+    logged = []
+    logger = CSVLogger(tmp_path)
+    monkeypatch.setattr(logger, "log_metrics", lambda metrics, **_: logged.append(dict(metrics)))
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        val_check_interval=2,
+        limit_train_batches=4,
+        limit_val_batches=1,
+        num_sanity_val_steps=0,
+        logger=logger,
+        callbacks=[StepTimes(every_n_steps=4)],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Validated(), DataLoader(SlowPages(), batch_size=1), DataLoader(SlowPages(), batch_size=1))
+    (times,) = [metrics for metrics in logged if "time/step" in metrics]
+    assert 0.01 <= times["time/data"] < 0.2  # the mean of four steps
+
+
+@pytest.mark.filterwarnings("ignore:.*(num_workers|many workers|log_every_n_steps|val_dataloader).*")
+def test_float16_is_scaled_and_clipped(tmp_path):
+    """The scaler of a GPU, on the CPU: a fused optimiser would not let Lightning clip."""
+    module = RestorationModule(
+        model={"encoder": "test_vit", "image_size": 32, "decoder": {"name": "reference"}},
+        loss={"l1": {"weight": 1}, "ssim": {"weight": 0}, "perceptual": {"weight": 0}},
+        optimizer={"lr": 1e-3, "weight_decay": 0, "min_lr": 0, "warmup_steps": 0},
+    )
+    before = [each.detach().clone() for each in module.parameters()]
+    trainer = L.Trainer(
+        accelerator="cpu",
+        plugins=[MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=64))],
+        max_steps=2,
+        limit_val_batches=0,
+        gradient_clip_val=1e-3,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def noted(optimizer, *arguments, **options):
+        norms.append(get_total_norm([each.grad for each in module.parameters() if each.grad is not None]).item())
+        return step(optimizer, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", noted)
+        pages = [{"degraded": torch.rand(3, 32, 32), "clean": torch.rand(3, 32, 32)} for _ in range(4)]
+        trainer.fit(module, DataLoader(pages, batch_size=2))
+    assert norms == pytest.approx([1e-3, 1e-3], rel=1e-2)
+    assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))

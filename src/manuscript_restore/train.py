@@ -85,7 +85,6 @@ def train(
     if not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: must be a whole number from 0 to 2³¹ − 1")
     L.seed_everything(seed, workers=True, verbose=False)
-    check_objective(objective)
     if ckpt_path is not None:
         check_same_model(ckpt_path, plain(model))
     damage = build_degradation(degradation)
@@ -98,6 +97,7 @@ def train(
     )
     datamodule.setup("fit")
     test = test and datamodule.has_test_pages
+    check_objective(objective, test=test)
     if test:
         datamodule.setup("test")  # now: a mistake in the folder should not show after hours of training
     net = build(

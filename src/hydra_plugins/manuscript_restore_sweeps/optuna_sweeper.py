@@ -67,8 +67,9 @@ class OptunaSweeper(Sweeper):
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
-        except SystemExit:  # a signal
-            log.warning("interrupted; to go on with the sweep, give the same command again")
+        except SystemExit as end:
+            if end.code != 1:  # but by a signal
+                log.warning("interrupted; to go on with the sweep, give the same command again")
             raise
 
     def _sweep(self, arguments: list[str]) -> None:
@@ -101,6 +102,7 @@ class OptunaSweeper(Sweeper):
 
     def _check(self, swept: Mapping[str, Override]) -> None:
         from manuscript_restore.errors import UserError
+        from manuscript_restore.sweeps.objective import check_objective
 
         where = "hydra.sweeper"
         for name, number in (
@@ -113,6 +115,8 @@ class OptunaSweeper(Sweeper):
         if not set(self.direction) <= {"maximize", "minimize"}:
             raise UserError(f"{where}.direction={self.direction}: each must be maximize or minimize")
         objective = self._config.get("objective", self.direction)
+        if "objective" in self._config:
+            check_objective(objective, test=bool(self._config.get("test")))
         if len(objective) != len(self.direction):
             raise UserError(
                 f"objective={list(objective)}, {where}.direction={self.direction}: each needs its own direction"
@@ -121,6 +125,12 @@ class OptunaSweeper(Sweeper):
             raise UserError(
                 "pruning needs a single objective; for several, choose hparams_search=pareto, "
                 "or callbacks.pruning=null"
+            )
+        monitor = OmegaConf.select(self._config, "callbacks.pruning.monitor")
+        if monitor is not None and not str(monitor).startswith("val/"):
+            raise UserError(
+                f"callbacks.pruning.monitor={monitor}: must be a score of each epoch's validation, as val/psnr; "
+                "or give callbacks.pruning=null"
             )
 
     def _check_jobs(self, fixed: list[str]) -> None:

@@ -78,8 +78,19 @@ class RayLauncher(Launcher):
         import ray
 
         if not ray.is_initialized():
+            from manuscript_restore.inference.cluster import knock
+            from manuscript_restore.inference.cluster_job import first_line
+
             dashboard = {"include_dashboard": False} if self.address == "local" else {}
-            ray.init(address=self.address, **dashboard)
+            try:
+                knock(self.address)
+                ray.init(address=self.address, **dashboard)
+            except Exception as error:  # ConnectionError, RuntimeError, ValueError and what gRPC has
+                wrong = "cannot be started here" if self.address == "local" else "no cluster answers"
+                print(
+                    f"error: hydra.launcher.address={self.address}: {wrong} ({first_line(error)})", file=sys.stderr
+                )
+                sys.exit(1)
         return ray
 
     @staticmethod

@@ -112,7 +112,7 @@ def joined(address: str) -> Iterator[Any]:
         except ImportError as error:
             raise UserError("--ray needs Ray: pip install 'manuscript-restore[ray]'") from error
         try:
-            _knock(address)
+            knock(address)
             ray.init(**given)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and what gRPC has
             mend = "`ray start --head` starts one; one with a token is joined with RAY_AUTH_MODE=token"
@@ -124,8 +124,10 @@ def joined(address: str) -> Iterator[Any]:
         yield ray
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Raise an OSError where nobody listens, for which Ray itself takes minutes."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

@@ -61,14 +61,19 @@ def write_table(folder: Path) -> list[dict[str, Any]]:
         writer.writeheader()
         writer.writerows(rows)
     table = Table(title=str(folder / "results.csv"))
-    # The screen is narrow: neither what is the same for all, nor every score.
+    # The screen is narrow: neither what is the same for all, nor every score; reasons stand below.
     differing = [each for each in columns if len({str(row.get(each)) for row in rows}) > 1]
-    shown = [each for each in columns if each in PRINTED or (each in differing and each not in SCORES)]
+    hidden = (*SCORES, "error")
+    shown = [each for each in columns if each in PRINTED or (each in differing and each not in hidden)]
     for column in shown:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in shown))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['job']}: {row['error']}", soft_wrap=True, highlight=False, markup=False)
     return rows
 
 

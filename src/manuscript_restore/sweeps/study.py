@@ -35,7 +35,7 @@ class Study:
         create: Arguments of `optuna.create_study` for a new one; None: it must be there.
 
     Raises:
-        UserError: Optuna is missing, or there is no study.
+        UserError: Optuna is missing, there is no study, or its folder or file cannot be used.
     """
 
     def __init__(self, folder: Path, create: Mapping[str, Any] | None = None) -> None:
@@ -50,18 +50,31 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.folder / "study.lock")
-        with self.lock:
-            _mend(journal)
-            backend = optuna.storages.journal.JournalFileBackend(str(journal), lock_obj=self.lock)
-            self.storage = optuna.storages.JournalStorage(backend)
-            if create is None:
-                self.optuna = optuna.load_study(study_name=NAME, storage=self.storage)
-            else:
-                self.optuna = optuna.create_study(
-                    study_name=NAME, storage=self.storage, load_if_exists=True, **create
-                )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(self.folder / "study.lock")
+            with self.lock:
+                _mend(journal)
+                self._open(journal, create)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror or error}); check the folder"
+            ) from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # whatever a broken line leads to
+            raise UserError(
+                f"{journal}: damaged ({error}); put it back from a copy, or begin another study with "
+                "hydra.sweep.dir=…"
+            ) from error
+
+    def _open(self, journal: Path, create: Mapping[str, Any] | None) -> None:
+        import optuna
+
+        backend = optuna.storages.journal.JournalFileBackend(str(journal), lock_obj=self.lock)
+        self.storage = optuna.storages.JournalStorage(backend)
+        if create is None:
+            self.optuna = optuna.load_study(study_name=NAME, storage=self.storage)
+        else:
+            self.optuna = optuna.create_study(study_name=NAME, storage=self.storage, load_if_exists=True, **create)
 
     def trials(self, *states: str) -> list[Any]:
         """The trials in these states (``"COMPLETE"``, ``"PRUNED"`` …), all without."""
@@ -85,9 +98,10 @@ class Study:
                 self.optuna.set_user_attr("definition", definition)
                 return
         for key, value in definition.items():
-            if value != noted[key] and not (key == "overrides" and sorted(value) == sorted(noted[key])):
+            known = noted.get(key)
+            if value != known and not (key == "overrides" and known and sorted(value) == sorted(known)):
                 raise UserError(
-                    f"{self.folder}: this study has {key} {noted[key]}, not {value}; give the same command "
+                    f"{self.folder}: this study has {key} {known}, not {value}; give the same command "
                     "to go on, or begin another study with hydra.sweep.dir=…"
                 )
 
@@ -153,6 +167,12 @@ class Study:
             return bool(trial.state.name == "FAIL")
         self.note(number, "process", "")
         return not self._lives(job_name(number))
+
+    def excuse(self, number: int) -> None:
+        """Do not count this attempt of a running trial: a signal stops it, which is no fault of its own."""
+        trial = self.trials()[number]
+        if not trial.state.is_finished():
+            self.note(number, "attempt", trial.user_attrs.get("attempt", 1) - 1)
 
     def note(self, number: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
@@ -220,6 +240,9 @@ class StudyJob:
                 values = self.function(config)
             except Exception:
                 study.tell(number, None)
+                raise
+            except SystemExit:
+                study.excuse(number)
                 raise
             study.tell(number, values)
             return values

@@ -74,7 +74,8 @@ def code_state(folder: str | Path) -> dict[str, Any]:
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # not only somewhere below a repository
         root = _git("rev-parse", "--show-toplevel").decode().rstrip("\n")
-        patch = _git("-C", root, "diff", "HEAD")
+        plainly = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
+        patch = _git("-C", root, "diff", *plainly, "HEAD")  # whatever the user's settings make of it
         others = _git("-C", root, "ls-files", "--others", "--exclude-standard", "--directory", "-z")
         new_files = [name.decode(errors="replace") for name in others.split(b"\0") if name]
         state |= {
@@ -135,7 +136,14 @@ def _is_small(sources: list[PageSource]) -> bool:
     if sum(map(len, sources)) > MAX_HASHED_PAGES:
         return False
     files = (source.file(index) for source in sources for index in range(len(source)))
-    return sum(file.stat().st_size for file in files if file and file.is_file()) <= MAX_HASHED_BYTES
+    return sum(map(_size, filter(None, files))) <= MAX_HASHED_BYTES
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _rows(sources: list[tuple[str, PageSource]], *, by_content: bool) -> Iterator[tuple[str, str, str]]:

@@ -155,12 +155,12 @@ class RestorationModule(L.LightningModule):
                 "trainer.max_epochs=-1: the cosine needs an end; give a number of epochs (or max_steps)"
             )
         schedule = self.schedule
-        # Fused: one pass over the weights and their moments, where the loop over tensors makes a dozen.
-        optimizer = AdamW(self.model.parameters(), schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
-            # PyTorch's mark of an optimiser that undoes a scaler itself, whose gradients Lightning does not clip.
-            # There is no scaler.
-            optimizer._step_supports_amp_scaling = False
+        # Fused: one pass over the weights and their moments, where the loop over tensors makes a dozen. Float16's
+        # scaling it would undo itself, too late for Lightning to clip.
+        fused = getattr(self.trainer.precision_plugin, "scaler", None) is None
+        optimizer = AdamW(self.model.parameters(), schedule.lr, weight_decay=schedule.weight_decay, fused=fused)
+        if fused:
+            optimizer._step_supports_amp_scaling = False  # by which PyTorch marks that; here is nothing to undo
         factor = LambdaLR(optimizer, lambda step: schedule.factor(step, num_steps=int(num_steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 

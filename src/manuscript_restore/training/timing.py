@@ -72,6 +72,10 @@ class StepTimes(L.Callback):
                 logger.log_metrics(times, step=trainer.global_step)
         self._end = time.perf_counter()
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A validation within the epoch is no waiting for the next batch."""
+        self._end = time.perf_counter()
+
     def _is_due(self, batch_idx: int) -> bool:
         return (batch_idx + 1) % self.every_n_steps == 0
 
