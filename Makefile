@@ -8,7 +8,7 @@ ARGS ?=
 PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast docs lint format train flow gallery bench benchmark-quality ablate clean
+.PHONY: help demo test test-fast test-processes docs lint format train flow gallery bench benchmark-quality ablate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ test: $(READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
+
+test-processes: $(READY) ## Run the tests that start, kill and restart several processes: ten minutes
+	# A process for each file: Ray reads its settings once.
+	grep -l 'mark.processes' tests/test_*.py | xargs -n 1 $(BIN)/python -m pytest -m processes $(ARGS)
 
 docs: $(READY) ## Build the documentation as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -140,7 +140,7 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
         ("val_degradation=reference", "to choose one by its name: degradation@val_degradation=reference"),
         ("module=3", "module=3: must be a section of keys, not a value; set module.KEY=…"),
         ("module=null", "module=None: must be a section of keys"),
-        ("trainer=3", "trainer=3: must be the name of one of auto, cpu, ddp, gpu"),
+        ("trainer=3", "trainer=3: must be the name of one of auto, cpu, ddp, fsdp, gpu"),
         ("callbacks=foo", "Could not find 'callbacks/foo'"),
         ("callbacks.best=foo", "callbacks.best=foo: must be a section of keys"),
         ("logger.csv=true", "logger.csv=True: must be a section of keys"),

@@ -51,7 +51,7 @@ def test_the_way_in_names_the_benchmarks(monkeypatch, capsys):
     monkeypatch.setattr(way_in, "run", lambda name, _: ran.append(name))
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     way_in.main()
-    assert ran == ["degradation", "generator", "data", "restore"]
+    assert ran == ["degradation", "generator", "data", "restore", "training"]
 
 
 @pytest.mark.slow
@@ -77,6 +77,7 @@ def test_restore_and_generator(capsys):
     assert found["drawing: palm_leaf"][1].endswith("pages/s")
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_workers_of_a_cluster_share_the_pages(capsys):
     cluster.main(["--number", "8", "--side", "128", "--repeats", "1"])

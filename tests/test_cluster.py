@@ -245,6 +245,7 @@ def workers_of(node: Any) -> list[int]:
     return [int(pid) for pid in children if b"Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_all_is_as_on_one_machine(cluster: Any, tmp_path: Path) -> None:
     scans = write_pages(tmp_path / "scans", 6)
@@ -273,6 +274,7 @@ def test_all_is_as_on_one_machine(cluster: Any, tmp_path: Path) -> None:
         assert records[0] == records[1]
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_a_book_of_a_iiif_server(cluster: Any, tmp_path: Path) -> None:
     server = Server(services={name: Service(page(number)) for number, name in enumerate(("a", "b", "c"))})
@@ -289,6 +291,7 @@ def test_a_book_of_a_iiif_server(cluster: Any, tmp_path: Path) -> None:
     assert local == ray
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_a_killed_worker_and_a_page_that_kills_them(cluster: Any, tmp_path: Path, out: Path) -> None:
     scans = write_pages(tmp_path / "scans", 40)
@@ -305,6 +308,7 @@ def test_a_killed_worker_and_a_page_that_kills_them(cluster: Any, tmp_path: Path
     check_darker(scans, out, {f"{i}.png" for i in range(40)} - {"3.png"})
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_a_terminated_or_killed_run_goes_on(cluster: Any, tmp_path: Path) -> None:
     scans, out = write_pages(tmp_path / "scans", 60), tmp_path / "out"
@@ -334,6 +338,7 @@ def test_a_terminated_or_killed_run_goes_on(cluster: Any, tmp_path: Path) -> Non
     assert set(files(out)) == {f"{i}.png" for i in range(60)}
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_a_node_that_is_lost(cluster: Any, tmp_path: Path, out: Path) -> None:
     scans = write_pages(tmp_path / "scans", 60)

@@ -79,6 +79,7 @@ def on_two(folder: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> dic
     return summary
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("callbacks", "launcher"),
@@ -115,9 +116,9 @@ def test_two_processes_are_as_one(train: Run, tmp_path: Path, callbacks: str, la
 def test_fsdp_is_composed_and_built() -> None:
     register_resolvers()
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        config = compose("train", ["experiment=smoke", "trainer=fsdp", "trainer.num_nodes=2", "trainer.devices=4"])
+        config = compose("train", ["experiment=crops", "trainer=fsdp", "trainer.num_nodes=2", "trainer.devices=4"])
     options = {key: value for key, value in config.trainer.items() if key != "_target_"}
-    assert (options["strategy"], options["num_nodes"], options["precision"]) == ("fsdp", 2, "bf16-mixed")
+    assert (options["strategy"], options["num_nodes"], options["precision"]) == ("fsdp", 2, "auto")
     with pytest.raises(Exception, match="requires a GPU accelerator"):
         L.Trainer(**{**options, "accelerator": "cpu", "precision": "32-true"})
 
@@ -167,6 +168,7 @@ def test_the_batch_script_for_slurm(tmp_path: Path) -> None:
     assert config.trainer.devices == int(tasks["ntasks-per-node"]) == int(tasks["gpus-per-node"])
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_processes_that_are_started_one_by_one_need_a_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "manuscript_restore.train", *SMOKE, *TWO]

@@ -170,6 +170,7 @@ def start(*overrides: str, folder: Path) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=printed, stderr=printed, **options)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_kill_9(tmp_path):
     """In a batch, and while a checkpoint is written: the same command goes on from the last one that is whole."""
@@ -188,6 +189,7 @@ def test_kill_9(tmp_path):
     assert_same(state(tmp_path / "straight"), state(tmp_path / "run"))
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_two_devices_stop_together(tmp_path):
     """After the same batch, though only the second one gets the signal; nobody waits for ever."""

@@ -76,7 +76,7 @@ def command(tmp_path, monkeypatch, capfd):
 
 def how_to_go_on(printed: str) -> list[str]:
     """The arguments of the command that was printed, as a shell takes it apart."""
-    (line,) = (line for line in printed.splitlines() if "interrupted" in line)
+    (line,) = (line for line in printed.splitlines() if "to go on: " in line)
     python, m, module, *arguments = shlex.split(line.split("to go on: ")[1])
     assert [python, m, module] == ["python", "-m", "manuscript_restore.train"]
     return arguments

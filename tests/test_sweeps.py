@@ -407,6 +407,7 @@ def better(one: optuna.trial.FrozenTrial, other: optuna.trial.FrozenTrial) -> bo
     return score >= others_score and cost <= others_cost and one.values != other.values
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_wandb_gets_the_sweep_as_a_run_of_its_own(sweep, tmp_path, monkeypatch):
     """Once, however often the command is given."""
@@ -466,6 +467,7 @@ def test_there_is_no_report_without_a_study(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
 def test_trials_in_other_processes(tmp_path, launcher):
