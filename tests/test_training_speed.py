@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import lightning as L
 import pytest
@@ -99,10 +100,10 @@ class SlowPages(torch.utils.data.Dataset):
         return torch.ones(())
 
 
-@pytest.mark.filterwarnings("ignore:.*(num_workers|many workers|log_every_n_steps).*")
-def test_step_times_say_where_the_time_goes(tmp_path, monkeypatch):
+def times_of(module: L.LightningModule, *loaders: DataLoader, folder: Path, monkeypatch, **options):
+    """Step and metrics of each line that `StepTimes`, every four steps, logs of an epoch."""
     logged = []
-    logger = CSVLogger(tmp_path)
+    logger = CSVLogger(folder)
     monkeypatch.setattr(logger, "log_metrics", lambda metrics, step: logged.append((step, dict(metrics))))
     trainer = L.Trainer(
         accelerator="cpu",
@@ -112,10 +113,17 @@ def test_step_times_say_where_the_time_goes(tmp_path, monkeypatch):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=tmp_path,
+        default_root_dir=folder,
+        **options,
     )
-    trainer.fit(Sleeper(), DataLoader(SlowPages(), batch_size=1))
-    times = [(step, metrics) for step, metrics in logged if "time/step" in metrics]
+    trainer.fit(module, *loaders)
+    return [(step, metrics) for step, metrics in logged if "time/step" in metrics]
+
+
+@pytest.mark.filterwarnings("ignore:.*(num_workers|many workers|log_every_n_steps).*")
+def test_step_times_say_where_the_time_goes(tmp_path, monkeypatch):
+    pages = DataLoader(SlowPages(), batch_size=1)
+    times = times_of(Sleeper(), pages, folder=tmp_path, monkeypatch=monkeypatch)
     assert [step for step, _ in times] == [4, 8]
     for _, metrics in times:
         assert metrics["time/data"] >= 0.01
@@ -136,25 +144,14 @@ class Validated(Sleeper):
 
 @pytest.mark.filterwarnings("ignore:.*(num_workers|many workers|log_every_n_steps).*")
 def test_a_validation_within_the_epoch_is_no_waiting_for_data(tmp_path, monkeypatch):
-    logged = []
-    logger = CSVLogger(tmp_path)
-    monkeypatch.setattr(logger, "log_metrics", lambda metrics, **_: logged.append(dict(metrics)))
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        val_check_interval=2,
-        limit_train_batches=4,
-        limit_val_batches=1,
-        num_sanity_val_steps=0,
-        logger=logger,
-        callbacks=[StepTimes(every_n_steps=4)],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(Validated(), DataLoader(SlowPages(), batch_size=1), DataLoader(SlowPages(), batch_size=1))
-    (times,) = [metrics for metrics in logged if "time/step" in metrics]
+    pages = DataLoader(SlowPages(), batch_size=1)
+    options = {
+        "val_check_interval": 2,
+        "limit_train_batches": 4,
+        "limit_val_batches": 1,
+        "num_sanity_val_steps": 0,
+    }
+    ((_, times),) = times_of(Validated(), pages, pages, folder=tmp_path, monkeypatch=monkeypatch, **options)
     assert 0.01 <= times["time/data"] < 0.2  # the mean of four steps
 
 

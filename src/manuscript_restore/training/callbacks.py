@@ -18,7 +18,28 @@ from manuscript_restore.tracking.loggers import log_picture, log_table
 TITLES = ("degraded", "restored", "clean")
 
 
-class ValidationPictures(L.Callback):
+class _Pages(L.Callback):
+    """What the two have in common: a folder, a number of pages, and a pause between epochs.
+
+    Args:
+        folder: Where pictures go.
+        num_pages: How many pages.
+        every_n_epochs: Pause between pictures.
+        where: Config key, for the message.
+    """
+
+    def __init__(self, where: str, *, folder: str, num_pages: int, every_n_epochs: int) -> None:
+        if num_pages < 1 or every_n_epochs < 1:
+            raise UserError(f"{where}: num_pages and every_n_epochs must be at least 1")
+        self.folder = Path(folder)
+        self.num_pages = num_pages
+        self.every_n_epochs = every_n_epochs
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        return not trainer.sanity_checking and trainer.current_epoch % self.every_n_epochs == 0
+
+
+class ValidationPictures(_Pages):
     """Writes degraded | restored | clean of the first validation pages to a folder and to W&B and TensorBoard.
 
     Args:
@@ -28,11 +49,7 @@ class ValidationPictures(L.Callback):
     """
 
     def __init__(self, *, folder: str, num_pages: int = 4, every_n_epochs: int = 1) -> None:
-        if num_pages < 1 or every_n_epochs < 1:
-            raise UserError("callbacks.pictures: num_pages and every_n_epochs must be at least 1")
-        self.folder = Path(folder)
-        self.num_pages = num_pages
-        self.every_n_epochs = every_n_epochs
+        super().__init__("callbacks.pictures", folder=folder, num_pages=num_pages, every_n_epochs=every_n_epochs)
         self._rows: list[list[Tensor]] = []
         self._captions: list[list[str]] = []
 
@@ -46,7 +63,7 @@ class ValidationPictures(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the pages that are still missing."""
-        if not self._due(trainer):
+        if not (trainer.is_global_zero and self._due(trainer)):
             return
         pictures = [batch["degraded"], outputs["restored"], batch["clean"]]
         for i, name in enumerate(batch["name"][: self.num_pages - len(self._rows)]):
@@ -65,17 +82,13 @@ class ValidationPictures(L.Callback):
             self._log(logger, sheet, trainer.global_step)
         self._rows, self._captions = [], []
 
-    def _due(self, trainer: L.Trainer) -> bool:
-        wanted = trainer.current_epoch % self.every_n_epochs == 0
-        return trainer.is_global_zero and not trainer.sanity_checking and wanted
-
     def _log(self, logger: Any, sheet: Image.Image, step: int) -> None:
         rows = [[captions[0], *row] for row, captions in zip(self._rows, self._captions, strict=True)]
         log_picture(logger, logged.PICTURES, sheet, step=step)
         log_table(logger, logged.PAGES, ["page", *TITLES], rows, step=step)
 
 
-class WorstPages(L.Callback):
+class WorstPages(_Pages):
     """Shows the validation pages that gain least by being restored: a picture, and a table for W&B and MLflow.
 
     Args:
@@ -85,11 +98,7 @@ class WorstPages(L.Callback):
     """
 
     def __init__(self, *, folder: str, num_pages: int = 4, every_n_epochs: int = 1) -> None:
-        if num_pages < 1 or every_n_epochs < 1:
-            raise UserError("callbacks.worst: num_pages and every_n_epochs must be at least 1")
-        self.folder = Path(folder)
-        self.num_pages = num_pages
-        self.every_n_epochs = every_n_epochs
+        super().__init__("callbacks.worst", folder=folder, num_pages=num_pages, every_n_epochs=every_n_epochs)
         self._worst: list[tuple[float, str, list[Tensor]]] = []
 
     def on_validation_batch_end(
@@ -102,7 +111,7 @@ class WorstPages(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the pages that are among the worst so far."""
-        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+        if not self._due(trainer):
             return
         pictures = [batch["degraded"], outputs["restored"], batch["clean"]]
         gains = psnr(pictures[1], pictures[2]) - psnr(pictures[0], pictures[2])
@@ -114,7 +123,7 @@ class WorstPages(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write and log them; of all processes, where there are several."""
-        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+        if not self._due(trainer):
             return
         worst, self._worst = self._worst, []
         if trainer.world_size > 1:

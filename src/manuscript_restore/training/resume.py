@@ -13,6 +13,7 @@ from manuscript_restore.checkpoint import check_same_model
 from manuscript_restore.config import NewFolder, plain
 from manuscript_restore.errors import UserError
 from manuscript_restore.training.checkpoints import newest
+from manuscript_restore.training.devices import is_first_process
 
 HARMLESS = (
     *("ckpt_path", "resume", "output_dir", "test", "logger"),
@@ -141,7 +142,7 @@ def _is_finished(run: Path) -> bool:
 
 def claim(run: Path) -> bool:
     """Keep other processes from going on in a folder while this one lives, however it ends."""
-    if not _is_first_process():
+    if not is_first_process():
         return True
     try:
         import fcntl
@@ -156,11 +157,6 @@ def claim(run: Path) -> bool:
     return True
 
 
-def _is_first_process() -> bool:
-    """Not one that trains beside it on another device, and looks for the same checkpoint."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-
-
 def _say(text: str) -> None:
-    if _is_first_process():
+    if is_first_process():
         print(f"resume=auto: {text}", file=sys.stderr)

@@ -8,13 +8,14 @@ import lightning as L
 import torch
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.tracking.logged import TIMES
 
-PARTS = ("data", "forward", "loss", "backward", "optimizer")
+PARTS = tuple(name.removeprefix("time/") for name in TIMES[:-1])
 """Of a step, in order: waiting for its batch; network; loss; gradients; clipping, update and average."""
 
 
 class StepTimes(L.Callback):
-    """Logs the mean seconds of a step and of its `PARTS`, as ``time/step``, ``time/data`` and so on.
+    """Logs the mean seconds of a step and of its `PARTS` as ``time/step``, ``time/data`` and so on.
 
     Args:
         every_n_steps: Log after so many. On a GPU only the last of them is measured, for each of its parts must be
@@ -90,5 +91,4 @@ class StepTimes(L.Callback):
         parts = [[end - start for start, end in pairwise(marks)] for marks in self._measured]
         means = [sum(column) / len(parts) for column in zip(*parts, strict=True)]
         self._measured = []
-        named = zip(PARTS, means, strict=True)
-        return {f"time/{part}": seconds for part, seconds in named} | {"time/step": sum(means)}
+        return dict(zip(TIMES, [*means, sum(means)], strict=True))
