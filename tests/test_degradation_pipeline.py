@@ -26,7 +26,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.metrics import psnr
 from tests.damage import TRANSFORMS, generated_pages, preset
 
-PRESETS = ["none", "light", "reference", "heavy", "palm_leaf", "paper", "microfilm", "photo", "wild"]
+PRESETS = ["none", "light", "reference", "heavy", "palm_leaf", "paper", "microfilm", "photo", "wild", "local"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -380,7 +380,8 @@ def test_mistakes_are_explained(make, message):
 
 @pytest.mark.slow
 def test_mixture_takes_each_page_from_one_preset():
-    mixture = preset("mixture", "degradation.weights={reference: 2, paper: 1, palm_leaf: 0, wild: 0, none: 1}")
+    weights = "{reference: 2, paper: 1, palm_leaf: 0, wild: 0, local: 0, none: 1}"
+    mixture = preset("mixture", f"degradation.weights={weights}")
     pages = torch.rand(12, 3, 24, 24)
     counts, batches = dict.fromkeys(("reference", "paper", "none"), 0), 0
     for seed in range(20):

