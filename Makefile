@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt iiif-prezi3
 	@touch $@
 
-demo: $(READY) ## Restore damaged sample pages: make demo ARGS='--pages FOLDER' (trains on your pages first)
+demo: $(READY) ## Restore three damaged pages: make demo ARGS='--pages FOLDER' (trains on your pages first)
 	$(BIN)/python scripts/demo.py $(ARGS)
 
 test: $(READY) ## Run all tests

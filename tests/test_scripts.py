@@ -6,10 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from manuscript_restore.images import write
+from manuscript_restore.images import read, write
 from manuscript_restore.synthesis import generate_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +35,9 @@ def script(tmp_path, monkeypatch, capsys):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as exit_:
-            returncode = int(exit_.code or 0)
+            if isinstance(exit_.code, str):
+                print(exit_.code, file=sys.stderr)
+            returncode = 1 if isinstance(exit_.code, str) else int(exit_.code or 0)
         return Done(returncode, *capsys.readouterr())
 
     return run
@@ -123,10 +126,32 @@ def test_calibration_compares_and_proposes(script, tmp_path):
 
 
 @pytest.mark.slow
-def test_demo_restores_its_samples(script, tmp_path):
+def test_demo_restores_its_samples_and_names_the_next_command(script, tmp_path):
     done = script("demo")
     assert done.returncode == 0, done.stderr
-    damaged = {path.name for path in (tmp_path / "outputs" / "demo" / "damaged").iterdir()}
-    assert damaged == {"palm_leaf.png", "paper.png", "parchment.png"}
+    samples = {path.name for path in (ROOT / "scripts" / "samples").glob("*.jpg")}
+    assert len(samples) == 3
     restored = {path.name for path in (tmp_path / "outputs" / "demo" / "restored").iterdir()}
-    assert restored == {f"{name}{end}" for name in damaged for end in ("", ".comparison.png", ".change.png")}
+    assert restored == {f"{name}{end}" for name in samples for end in ("", ".comparison.png", ".change.png")}
+    program, *arguments = done.stdout.splitlines()[-1].split()
+    write(generate_page(3, 0, height=96, width=128), tmp_path / "page.png")
+    arguments[arguments.index("PAGE.jpg")] = "page.png"
+    subprocess.run([tmp_path / program, *arguments], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "restored" / "page.png.comparison.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_showcase_cuts_out_the_same_part_before_and_after(script, tmp_path):
+    page = generate_page(3, 0, height=600, width=300)
+    (tmp_path / "pages").mkdir()
+    write(page, tmp_path / "pages" / "la_vlo41_02.jpg")
+    done = script("showcase", "--pages", "pages", "--out", "small", "--only", "la_vlo41_02")
+    assert done.returncode == 0, done.stderr
+    picture = read(tmp_path / "small" / "la_vlo41_02.jpg").astype(float)
+    before, after = picture[:, :270], picture[:, -270:]  # a tenth of the width is cut off
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
+    assert np.corrcoef(before.ravel(), page[150:450, 30:].ravel())[0, 1] > 0.95
+    done = script("showcase", "--pages", "nowhere", "--only", "la_vlo41_02")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
