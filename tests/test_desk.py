@@ -103,7 +103,12 @@ def test_a_page_is_restored_with_its_evidence(scans: Path, out: Path) -> None:
         page = restore(client, "leaves/2.png", strength=0.5)
         assert page["state"] == "restored"
         assert page["layers"] == ["original", "restored", "change", "damage", "ink"]
-        assert page["settings"] == {"strength": 0.5, "keep_colour": False, "like": []}
+        assert page["settings"] == {
+            "strength": 0.5,
+            "keep_colour": False,
+            "damaged": False,
+            "like": [],
+        }
         assert page["scores"]["damage_mean"] == 1
         tiles = {
             layer: client.get(f"/api/pages/{page['id']}/{layer}/0/0_0.{kind}?v=1")
@@ -142,7 +147,12 @@ def test_what_restore_made_is_found(scans: Path, out: Path, monkeypatch: pytest.
     with browser(scans, out) as client:
         pages = pages_of(client)
         assert pages["2.png"]["layers"] == ["original", "restored", "change"]
-        assert pages["2.png"]["settings"] == {"strength": 1, "keep_colour": False, "like": []}
+        assert pages["2.png"]["settings"] == {
+            "strength": 1,
+            "keep_colour": False,
+            "damaged": False,
+            "like": [],
+        }
         assert pages["10.png"]["state"] == "restored"
         assert pages["10.png"]["settings"] is None
         assert pages["leaves/2.png"]["state"] == "new"
@@ -317,6 +327,7 @@ def tiff(path: Path, array: NDArray[Any], orientation: int) -> Any:
         {"rect": [0, 0, 5, 5], "strength": 2},
         {"rect": [0, 0, 5, 5], "strength": "1"},
         {"rect": [0, 0, 5, 5], "keep_colour": 1},
+        {"rect": [0, 0, 5, 5], "damaged": "yes"},
         {"rect": [0, 0, 5, 5], "like": "all"},
     ],
 )

@@ -78,6 +78,21 @@ def test_a_sound_file_is_copied(scan: Path, tmp_path: Path, sound: Path) -> None
     np.testing.assert_array_equal(read(out / "page.tif"), read(scan))
 
 
+@pytest.mark.parametrize("size", [(280, 300), (600, 300)], ids=["one tile", "several"])
+def test_a_page_that_is_told_to_be_damaged_is_restored(size: tuple[int, int], scan: Path, tmp_path: Path) -> None:
+    """An eighth of a probability is no damage, unless the user knows better."""
+    doubtful = untrained(tmp_path, damage=-2)
+    Image.open(scan).resize(size).save(scan)
+    out = tmp_path / "out"
+    assert "1 sound (left as is)" in run(scan, "-o", out, model=doubtful).stdout
+    options = ("--damaged", "--overwrite", "--sidecar")
+    assert "1 restored" in run(scan, "-o", out, *options, model=doubtful).stdout
+    record = json.loads((out / "page.jpg.json").read_text())
+    assert record["settings"]["damaged"] is True
+    assert record["pages"][0]["damage_mean"] == pytest.approx(1)  # of a logit of 1
+    assert (read(out / "page.jpg") != read(scan)).mean() > 0.5
+
+
 def test_the_maps_stand_beside_the_page(scan: Path, tmp_path: Path, damaged: Path) -> None:
     out = tmp_path / "out"
     assert "1 restored" in run(scan, "-o", out, "--sidecar", "--damage-map", "--ink", model=damaged).stdout

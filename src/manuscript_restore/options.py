@@ -22,6 +22,9 @@ Strength = Annotated[float, typer.Option(help="0: the page as it is; 1: fully re
 KeepColour = Annotated[
     bool, typer.Option("--keep-colour", help="Keep the colour of the paper, leaf or parchment.")
 ]
+Damaged = Annotated[
+    bool, typer.Option("--damaged", help="The pages are damaged: do not judge whether, restore what is doubtful.")
+]
 Like = Annotated[
     list[str] | None,
     typer.Option(help="Sound pages of the same manuscript, a file or a folder: paper gets their colour."),

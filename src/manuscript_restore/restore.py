@@ -33,6 +33,7 @@ def restore(
     quality: options.Quality = 95,
     strength: options.Strength = 1.0,
     keep_colour: options.KeepColour = False,
+    damaged: options.Damaged = False,
     like: options.Like = None,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average four views of the page: 4 times slower.")
@@ -92,7 +93,9 @@ def restore(
         if not ray and (ray_workers, ray_cpus, ray_gpus) != (None, 1, None):
             raise UserError("--ray-workers, --ray-cpus and --ray-gpus are for a cluster; give --ray too")
         look = Look.of(like) if like else None
-        settings = Settings(strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look)
+        settings = Settings(
+            strength, keep_colour, flips, confidence_map, page_tone, tile, overlap, batch, look, damaged
+        )
         output = options.output_of(
             quality=quality,
             maps=maps,

@@ -25,6 +25,7 @@ def watch(
     quality: options.Quality = 95,
     strength: options.Strength = 1.0,
     keep_colour: options.KeepColour = False,
+    damaged: options.Damaged = False,
     like: options.Like = None,
     change_map: options.ChangeMap = False,
     confidence_map: options.ConfidenceMap = False,
@@ -93,7 +94,7 @@ def watch(
                 page_xml=page_xml,
             )
             look = Look.of(like) if like else None
-            settings = Settings(strength, keep_colour, confidence=confidence_map, like=look)
+            settings = Settings(strength, keep_colour, confidence=confidence_map, like=look, damaged=damaged)
             restorer = Restorer.from_checkpoint(find_model(model), device=device, engine=engine, settings=settings)
             Job(restorer, output, jobs=jobs)  # says now what is wrong with the options
             with alone_in(out):

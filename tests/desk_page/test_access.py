@@ -29,7 +29,7 @@ def test_every_control_is_reached_by_tab(opened: Any) -> None:
         reached.add(found[0])
         assert found[0] in ("", "skip") or found[1], found  # the focus is seen
     controls = """add language help-open filter page like zoom-in hold openseadragon-canvas curtain
-        accept reject note strength keep-colour preview restore"""
+        accept reject note strength keep-colour damaged preview restore"""
     assert set(controls.split()) <= reached
 
 

@@ -109,7 +109,7 @@ def test_layers(opened: Any) -> None:
     opacity.fill("100")
     shows(page, blue)
     assert near(at(page, 0.5, 0.01), PAPER)  # the margin is not damaged
-    page.get_by_role("checkbox", name="Damage").click()
+    page.get_by_role("checkbox", name="Damage", exact=True).click()
     shows(page, DARK)
     page.keyboard.press("7")
     page.get_by_label("Opacity of ink").fill("100")

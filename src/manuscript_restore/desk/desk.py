@@ -144,6 +144,7 @@ class Desk:
                 else {
                     "strength": settings.get("strength", 1),
                     "keep_colour": bool(settings.get("keep_colour")),
+                    "damaged": bool(settings.get("damaged")),
                     "like": page.like,
                 },
                 "scores": {name: value for name, value in scores.items() if isinstance(value, int | float)}
@@ -282,7 +283,7 @@ class Desk:
             return Look.of([path for path, _ in sources]), 1
 
         like = self._looks.get(tuple(sources), look) if sources else None
-        return Settings(wish.strength, wish.keep_colour, like=like)
+        return Settings(wish.strength, wish.keep_colour, like=like, damaged=wish.damaged)
 
     def _note_outcome(self, page: DeskPage, outcome: Outcome | None) -> None:
         """What became of a page; None: it was stopped, and all is as it was."""

@@ -17,6 +17,7 @@ class Wish:
     keep_colour: bool = False
     like: tuple[str, ...] = ()
     confidence: bool = False
+    damaged: bool = False
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> "Wish":
@@ -30,10 +31,10 @@ class Wish:
             raise UserError("strength: must be a number between 0 and 1")
         if not isinstance(like, list) or not all(isinstance(id, str) for id in like):
             raise UserError("like: must be a list of ids of pages")
-        truths = [said.get(name, False) for name in ("keep_colour", "confidence")]
-        if not all(isinstance(truth, bool) for truth in truths):
-            raise UserError("keep_colour and confidence: must be true or false")
-        return cls(float(strength), truths[0], tuple(sorted(set(like))), truths[1])
+        truths = {name: said.get(name, False) for name in ("keep_colour", "confidence", "damaged")}
+        if not all(isinstance(truth, bool) for truth in truths.values()):
+            raise UserError(f"{', '.join(truths)}: must be true or false")
+        return cls(float(strength), like=tuple(sorted(set(like))), **truths)
 
 
 class StoppedError(UserError):

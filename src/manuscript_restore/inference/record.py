@@ -60,7 +60,7 @@ def mark(origin: Origin, restorer: Restorer, number: int = 0) -> Mark:
     identity, settings = restorer.identity, restorer.settings
     model = f"model {identity.name} (SHA-256 {identity.sha256})" if identity else "a model without a name"
     said = [f"restored by the {model}", f"strength {settings.strength:g}"]
-    said += [name for name in ("keep_colour", "flips") if getattr(settings, name)]
+    said += [name for name in ("keep_colour", "flips", "damaged") if getattr(settings, name)]
     said += ["the colour of sound pages"] if settings.like else []
     agent = f"manuscript-restore {_versions().get('manuscript-restore', '')}".strip()
     return Mark(origin.file.name, origin.sha256, agent, origin.created, "; ".join(said), number)

@@ -38,6 +38,8 @@ DAMAGED_PAGE = 0.15
 DOUBT = 1.0
 """… and is taken to be so where that is doubtful, by so much of a logit: what ails a page ails it everywhere, and
 a restoration that comes and goes shows as blotches. (Hysteresis, as in Canny 1986.)"""
+TOLD = 3.0
+"""Logits by which a page is more surely damaged where we are told that it is."""
 COLOURLESS = 2 / 255
 """Difference of a tile's colours up to which it has none."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], "Tensor")
@@ -58,6 +60,7 @@ class Settings:
         overlap: Pixels that tiles share.
         batch: Tiles at once; None: what suits the device.
         like: Look of sound pages of the same manuscript, which the restored page is given; None: its own.
+        damaged: The page is known to be damaged: whether it is, is not judged, and what is doubtful is restored.
     """
 
     strength: float = 1.0
@@ -69,6 +72,7 @@ class Settings:
     overlap: int = OVERLAP
     batch: int | None = None
     like: Look | None = None
+    damaged: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -273,7 +277,8 @@ class Restorer:
         """A first look at a page, which does not depend on strength and colour; arguments as `bands`."""
         settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
         one_tile = max(height, width) <= tile
-        if not settings.like and (one_tile or not (settings.page_tone or has_maps)):
+        told = settings.damaged and has_maps
+        if not settings.like and not told and (one_tile or not (settings.page_tone or has_maps)):
             return Survey(spared=SOUND_PAGE if has_maps else 0)
         sampled = []
         for top in sample_starts(height, tile=tile, count=SAMPLES[0]):
@@ -282,14 +287,16 @@ class Restorer:
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
             sampled += [_in_colour(rows[None, :, :, left : left + tile]) for left in columns]
         original = np.concatenate(sampled)
-        looked = self._look(sampled, orientation) if has_maps and not one_tile else None
+        looked = self._look(sampled, orientation) if told or (has_maps and not one_tile) else None
+        if looked is not None and told:
+            looked = looked + TOLD
         see = turned(lambda tiles: self._see(tiles, looked), orientation)
         seen = np.concatenate(list(self._pool.map(see, sampled)))
         damage = seen[:, 3:4] if has_maps else np.ones_like(seen[:, :1])
         of_tiles = damage.mean(axis=(1, 2, 3))
-        if of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
+        if not told and of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
             return Survey(looked, spared=SOUND_PAGE if one_tile else SOUND_TILE)
-        if looked is not None and of_tiles.mean() >= DAMAGED_PAGE:
+        if looked is not None and not told and of_tiles.mean() >= DAMAGED_PAGE:
             looked = looked + DOUBT
         restored = seen[:, :3]
         tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None

@@ -7,13 +7,14 @@ import { post, preview, thumbnail } from "./api.js";
 import { isBusy } from "./pages.js";
 import { percent, t } from "./strings.js";
 
-const DEFAULTS = { strength: 1, keep_colour: false, like: [] };
+const DEFAULTS = { strength: 1, keep_colour: false, damaged: false, like: [] };
 const SETTLE_MS = 250;
 /** Of the first answer, which comes quickly; a second one follows for the rest of the part in view. */
 const FIRST_PIXELS = 512 * 512;
 
 const same = (one, other) =>
   one.strength === other.strength && one.keep_colour === other.keep_colour &&
+  one.damaged === other.damaged &&
   one.like.length === other.like.length && one.like.every((id) => other.like.includes(id));
 
 export class Settings extends EventTarget {
@@ -26,6 +27,7 @@ export class Settings extends EventTarget {
     [this.#pages, this.#picture, this.#complain] = [pages, picture, complain];
     this.#at("strength").addEventListener("input", ({ target }) => this.#set({ strength: target.valueAsNumber / 100 }));
     this.#at("keep-colour").addEventListener("change", ({ target }) => this.#set({ keep_colour: target.checked }));
+    this.#at("damaged").addEventListener("change", ({ target }) => this.#set({ damaged: target.checked }));
     this.#at("preview").addEventListener("change", () => this.#try(0));
     this.#at("restore").addEventListener("click", () => this.restore());
     this.#at("reset").addEventListener("click", () => this.#reset());
@@ -61,10 +63,11 @@ export class Settings extends EventTarget {
   update(page) {
     const renewed = page.version !== this.#page.version;
     this.#page = page;
-    const { strength, keep_colour: keepColour, like } = this.#values;
+    const { strength, keep_colour: keepColour, damaged, like } = this.#values;
     this.#at("strength").value = Math.round(strength * 100);
     this.#at("strength-now").value = percent(strength);
     this.#at("keep-colour").checked = keepColour;
+    this.#at("damaged").checked = damaged;
     if (!isBusy(page) && document.activeElement === this.#at("cancel")) this.#at("restore").focus(); // the button goes
     this.#at("cancel").hidden = !isBusy(page);
     this.#at("restore").ariaDisabled = isBusy(page);
