@@ -335,9 +335,9 @@ class Counted(FolderSource):
         return super().read(index)
 
 
-def cached(pages, **options):
+def cached(pages, *, tag="whole", **options):
     source = Counted(pages)
-    return source, PageCache(source, lambda page: page, tag="whole", **options)
+    return source, PageCache(source, lambda page: page, tag=tag, **options)
 
 
 def stored_bytes(folder):
@@ -361,6 +361,24 @@ def test_the_cache_is_bounded(tmp_path):
             np.testing.assert_array_equal(cache.read(i), images.read(tmp_path / f"pages/page_{i}.png"))
     assert len(source.reads) == 2 + 4 * 2  # two fit, four are decoded every time
     assert stored_bytes(tmp_path / "cache") <= 2.5 * page_bytes
+
+
+def test_a_full_cache_gives_up_what_no_run_needs_any_more(tmp_path):
+    """Pages of an older version fill the folder, and something of the user's lies there."""
+    pages, folder = make_folder(tmp_path / "pages"), tmp_path / "cache"
+    page_bytes = images.read(tmp_path / "pages/page_0.png").nbytes
+    options = {"max_gb": 2.5 * page_bytes / 1e9, "folder": str(folder)}
+    _, old = cached(pages, tag="old", **options)
+    old.read(0), old.read(1)
+    (folder / "notes.npy").write_bytes(b"mine")
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+    source, cache = cached(pages, **options)
+    for _ in range(2):
+        cache.read(0), cache.read(1), cache.read(2)
+    assert (folder / "notes.npy").exists()
+    assert len(list(folder.iterdir())) == 3  # two of the new run's: its own are not exchanged for its own
+    assert source.reads == [0, 1, 2, 2]
 
 
 def test_no_cache(tmp_path):

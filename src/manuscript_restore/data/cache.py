@@ -2,9 +2,12 @@
 
 import contextlib
 import hashlib
+import math
 import os
+import re
 import shutil
 import tempfile
+import time
 import uuid
 import warnings
 import weakref
@@ -18,14 +21,16 @@ from manuscript_restore.data.sources import PageSource
 from manuscript_restore.errors import UserError
 
 Page = NDArray[np.uint8]
+STORED = re.compile(r"[0-9a-f]{32}\.npy")
 
 
 class PageCache:
     """A source's pages as .npy files that every worker maps: the operating system's page cache is the memory.
 
-    With each page that is stored goes the one that its source says has expired. When full it stops storing: in
-    epochs of random order, evicting would only exchange equals. A temporary folder is removed when the object
-    goes, or at the end of the process that made it.
+    With each page that is stored goes the one that its source says has expired. When full, pages go that were last
+    used before this run: of other versions, settings or collections. Then it stops storing: in epochs of random
+    order, evicting would only exchange equals. A temporary folder is removed when the object goes, or at the end
+    of the process that made it.
 
     Args:
         source: The pages.
@@ -54,6 +59,7 @@ class PageCache:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"data.cache_dir={folder}: cannot be made ({error.strerror})") from error
+        self._started = time.time()
         self._used_bytes = _size_of(self._folder)
         self._added_bytes = 0  # by this process, since the folder was last counted
 
@@ -89,13 +95,15 @@ class PageCache:
         path = self._path(index)
         try:
             stored: Page = np.load(path, mmap_mode="r")
+            with contextlib.suppress(OSError):  # a folder of somebody else's
+                os.utime(path)
             return stored
         except (OSError, ValueError, EOFError):  # not there, or damaged by a crash: made anew
             page = self.prepare(self.source.read(index))
         expired = self.source.expired(index)
         if expired is not None:
             self._remove(self._path(expired))
-        if self._has_room(page.nbytes):
+        if self._has_room(page.nbytes) or self._make_room(page.nbytes):
             self._store(path, page)
         return page
 
@@ -116,6 +124,16 @@ class PageCache:
             room = self._used_bytes + num_bytes <= self._max_bytes
         return room
 
+    def _make_room(self, num_bytes: int) -> bool:
+        """Remove pages that were last used before this run, the oldest first."""
+        with os.scandir(self._folder) as entries:
+            used = {Path(entry): _used_at(entry) for entry in entries if STORED.fullmatch(entry.name)}
+        for path in sorted((path for path, when in used.items() if when < self._started), key=used.__getitem__):
+            self._remove(path)
+            if self._has_room(num_bytes):
+                return True
+        return False
+
     def _store(self, path: Path, page: Page) -> None:
         unfinished = self._folder / f"{uuid.uuid4().hex}.tmp"
         try:
@@ -133,6 +151,13 @@ class PageCache:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _used_at(entry: "os.DirEntry[str]") -> float:
+    try:
+        return entry.stat().st_mtime
+    except FileNotFoundError:  # another worker has just removed or renamed it
+        return math.inf
 
 
 def _size_of(folder: Path) -> int:
