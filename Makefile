@@ -8,14 +8,14 @@ ARGS ?=
 PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-processes docs lint format train flow gallery bench benchmark-quality ablate clean
+.PHONY: help demo test test-fast test-processes docs lint format train flow gallery bench benchmark-quality ablate package clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3.13 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
@@ -70,6 +70,12 @@ benchmark-quality: $(READY) ## Score models and peers: make benchmark-quality AR
 
 ablate: $(READY) ## Compare recipes at equal training time: make ablate ARGS='--pages …'
 	$(BIN)/python -m benchmarks ablate $(ARGS)
+
+package: $(READY) ## Build the sdist and the wheel into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/uv tool run twine check --strict dist/*
+	$(BIN)/python -m pytest tests/test_package.py $(ARGS)
 
 clean: ## Remove the environment, caches and built files (outputs/ stays)
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

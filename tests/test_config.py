@@ -207,6 +207,12 @@ def test_wrong_members_of_groups(entry, argument, message, monkeypatch, capsys):
     assert "Traceback" not in printed
 
 
+def test_python_that_hydra_does_not_start_on(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+    with pytest.raises(SystemExit, match=r"^error: .* Python 3\.14; use Python 3\.11 to 3\.13$"):
+        launch(print, "train")
+
+
 def test_no_member_of_a_group(tmp_path, monkeypatch):
     found = []
     monkeypatch.chdir(tmp_path)

@@ -1,9 +1,16 @@
-"""The built wheel, installed away from the repository, restores and trains; a user's own configs are found."""
+"""The built wheel, installed away from the repository, restores and trains; a user's own configs are found.
+
+The wheel is built from the sdist, as it is for a release, and compared with one built from the checkout.
+"""
 
 import json
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 import venv
+import zipfile
 from collections.abc import Iterable
 from email.parser import BytesParser
 from importlib.metadata import Distribution, distribution
@@ -17,6 +24,8 @@ from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_IN_SDIST = (".ci/", ".github/", ".pre-commit-config.yaml", "outputs/", "tests/desk_page/axe/")
+"""What serves the repository alone, and a library of another licence that one test in a browser wants."""
 
 EXPERIMENT = """\
 # @package _global_
@@ -35,11 +44,59 @@ def call(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def build(source: Path, folder: Path, *what: str) -> Path:
+    call(sys.executable, "-m", "build", *what, "--no-isolation", "--outdir", folder, source, cwd=folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-    return next(folder.glob("*.whl"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel that is built from it."""
+    return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def files_of_the_repository() -> set[str]:
+    """All that Git has or would add."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = call("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+
+
+@pytest.mark.slow
+def test_the_sdist_has_what_the_repository_has(built: Path) -> None:
+    wanted = {name for name in files_of_the_repository() if not name.startswith(NOT_IN_SDIST)}
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        assert all(member.isfile() for member in archive)
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names == wanted | {"PKG-INFO"}
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_package_and_the_configs(wheel: Path) -> None:
+    names = {name.removeprefix("src/") for name in files_of_the_repository() if name.startswith("src/")}
+    names |= {f"manuscript_restore/{name}" for name in files_of_the_repository() if name.startswith("configs/")}
+    assert {name for name in contents(wheel) if ".dist-info/" not in name} == names
+
+
+@pytest.mark.slow
+def test_the_sdist_makes_the_same_wheel_as_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    assert contents(next(build(ROOT, tmp_path, "--wheel").glob("*.whl"))) == contents(wheel)
+
+
+def test_one_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE) == [version]
 
 
 def install(wheel: Path, folder: Path) -> tuple[Path, Path]:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -340,7 +341,7 @@ def test_worst_pages_reach_the_table(train, tmp_path):
 @pytest.mark.usefixtures("pages")
 def test_mlflow_keeps_a_run_in_one_file(train, tmp_path):
     summary = train(*QUICK, "logger=mlflow", WORST, "trainer.max_epochs=1", "test=false")
-    with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database:
         metrics = dict(database.execute("select key, value from metrics where key like 'val/%'"))
         params = dict(database.execute("select key, value from params"))
         tags = dict(database.execute("select key, value from tags"))
@@ -393,7 +394,7 @@ def test_mlflow_sends_nothing_and_takes_two_runs_at_once(tmp_path):
         ]
     for done in (each.result() for each in started):
         assert done.stdout.splitlines()[-1:] == ["asked for []"], done.stdout + done.stderr
-    with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database:
         assert list(database.execute("select status from runs")) == [("FINISHED",)] * 2
 
 

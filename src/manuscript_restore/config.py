@@ -208,6 +208,8 @@ def run_command(function: Callable[..., object], config_name: str) -> None:
 
 def launch(job: Callable[[DictConfig], object], config_name: str) -> None:
     """Give the command line to Hydra; a message on an override that it cannot read is followed by the mend."""
+    if sys.version_info >= (3, 14):
+        sys.exit("error: Hydra 1.3 reads the settings, and does not start on Python 3.14; use Python 3.11 to 3.13")
     sys.argv[1:] = [f"{word[:-4]}[]" if word in _NO_MEMBER else word for word in sys.argv[1:]]
     _check_groups(sys.argv[1:])
     register_resolvers()
