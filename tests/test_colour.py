@@ -9,6 +9,7 @@ from skimage import color
 
 from manuscript_restore.images.colour import (
     delta_e_2000,
+    hold_lightness,
     keep_support_colour,
     paper_colour,
     settle_colours,
@@ -125,6 +126,17 @@ def test_stains_and_casts_may_go() -> None:
     yellow = page(cast=0.7)
     papers = paper_colour(yellow), paper_colour(clean)
     np.testing.assert_allclose(settle_colours(clean, yellow, papers), clean, atol=0.02)
+
+
+@pytest.mark.parametrize(("stained", "cleaned", "expected"), [(0.4, 0.6, 0.6), (0.4, 0.8, 0.6), (0.7, 0.7, 0.7)])
+def test_a_stain_goes_up_to_the_paper_and_no_further(stained: float, cleaned: float, expected: float) -> None:
+    """On paper of 0.6: a stain that goes, one that would become a light blotch, and a place that is lighter."""
+    original, restored = np.full((1, 3, 96, 96), stained), np.full((1, 3, 96, 96), cleaned)
+    for picture, ink in ((original, 0.2), (restored, 0.1)):
+        picture[..., 40:44, 10:80] = ink
+    held = hold_lightness(restored, original, 0.6)
+    np.testing.assert_allclose(held[..., 10:30, :], expected, rtol=1e-6)
+    np.testing.assert_allclose(held[..., 40:44, 20:70], 0.1 * expected / cleaned, rtol=1e-6)
 
 
 def test_a_picture_that_is_as_it_was_stays() -> None:

@@ -18,7 +18,7 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.images import to_picture
 from manuscript_restore.inference import Restorer, Settings
 from manuscript_restore.inference.evidence import Band, BlockMeans, Evidence, Scores
-from manuscript_restore.inference.restorer import DOUBT
+from manuscript_restore.inference.restorer import DOUBT, SURELY
 from manuscript_restore.inference.tone import SAMPLES, sample_starts
 from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.models import build_model
@@ -330,17 +330,31 @@ def test_a_sound_page_is_left_as_it_is() -> None:
     assert torch.equal(restorer(of_bright_pixels, has_maps=True).restore(small), small)
 
 
-@pytest.mark.parametrize(("bright", "doubt"), [(0.2, True), (0.05, False)])
-def test_doubtful_places_follow_their_page(bright: float, doubt: bool) -> None:
+@pytest.mark.parametrize(("width", "lighter"), [(80, False), (300, True)], ids=["in places", "as a whole"])
+def test_only_a_page_that_is_damaged_as_a_whole_becomes_lighter(width: int, lighter: bool) -> None:
+    """A faded page does; a place that got lighter than the paper all about it would be a blotch."""
+
+    def lightens(tiles: Tensor) -> Tensor:
+        damage = (tiles.mean(dim=1, keepdim=True) < 0.45).float()
+        return torch.cat([tiles + 0.4 * damage, damage, 0 * damage], dim=1)
+
+    original = torch.full((3, 400, 400), 0.5)
+    original[..., :width] = 0.4  # stained, or faded
+    restored = restorer(lightens, has_maps=True).restore(original)
+    assert torch.equal(restored[..., width:], original[..., width:])
+    place = restored[..., 100:300, 10 : width - 40]  # the support is smooth: its rim is not
+    torch.testing.assert_close(place, torch.full_like(place, 0.8 if lighter else 0.5), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("bright", "doubt"), [(0.2, DOUBT), (0.05, 0), (0.7, SURELY)])
+def test_doubtful_places_follow_their_page(bright: float, doubt: float) -> None:
     """The whole page is looked at as more surely damaged where a good part of it is damaged, and only there."""
     original = torch.full((3, 400, 400), 0.3)
     original[..., : round(400 * bright)] = 0.9
     inverter = restorer(of_bright_pixels, has_maps=True)
     inverter.restore(original)
     looks = [original[..., left : left + 64].mean() for left in sample_starts(400, tile=64, count=SAMPLES[1])]
-    assert inverter.backend.looked.item() == pytest.approx(
-        float(torch.stack(looks).mean()) + doubt * DOUBT, abs=1e-5
-    )
+    assert inverter.backend.looked.item() == pytest.approx(float(torch.stack(looks).mean()) + doubt, abs=1e-5)
 
 
 def test_the_change_map_is_scikit_images() -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from manuscript_restore.inference import Restorer, Settings
-from manuscript_restore.inference.restorer import DOUBT
+from manuscript_restore.inference.restorer import SURELY
 from manuscript_restore.inference.torch_engine import TorchBackend
 from manuscript_restore.models import build_model
 from manuscript_restore.models.soundness import NUM_TEXTURE, SoundnessHead, texture_statistics
@@ -61,7 +61,7 @@ def test_tiles_are_judged_as_their_page_is():
     page = torch.cat([torch.full((3, 128, 64), 0.2), torch.full((3, 128, 64), 0.8)], dim=2)
     Restorer(backend, settings=Settings(tile=64, overlap=16)).restore(page)
     assert backend.looked is not None
-    assert backend.looked.item() == pytest.approx(0.5 + DOUBT)  # it is damaged all over
+    assert backend.looked.item() == pytest.approx(0.5 + SURELY)  # it is damaged all over
     Restorer(backend, settings=Settings(tile=128, overlap=16)).restore(page)
     assert backend.looked is None, "a page of one tile is judged with the tile"
 

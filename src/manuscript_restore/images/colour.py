@@ -152,6 +152,22 @@ def settle_colours(restored: Floats, original: Floats, papers: tuple[Floats, Flo
     return settled
 
 
+def hold_lightness(restored: Floats, original: Floats, lightest: float) -> Floats:
+    """Keep a support that was restored in places from getting lighter than all about it: (B, 3, H, W) in [0, 1].
+
+    A stain may go, up to the lightness of the page's paper; but a place that is lighter than it was and lighter
+    than the paper would show as a blotch. Ink becomes darker with its support.
+
+    Args:
+        restored: The network's picture.
+        original: The page's.
+        lightest: Of the page's paper, in [0, 1].
+    """
+    before, after = (support_colour(images).mean(axis=1, keepdims=True) for images in (original, restored))
+    held: Floats = restored * (np.maximum(before, lightest) / after.clip(1e-3)).clip(0, 1).astype(restored.dtype)
+    return held
+
+
 def block_means(images: Floats, block: int = 4) -> Floats:
     """Means of blocks of pixels, the last of them smaller: (…, H, W) → (…, ⌈H / block⌉, ⌈W / block⌉)."""
     for axis in (-2, -1):

@@ -80,6 +80,12 @@ def paper_of(page: NDArray[np.uint8]) -> NDArray[Any]:
     return median
 
 
+def lightness_of(tiles: NDArray[Any]) -> float:
+    """Lightness of a page's paper, [0, 1], where it is lighter than in three quarters of its tiles (n, 3, h, w)."""
+    colours = _papers(tiles)
+    return float(np.percentile(colours[_is_page(colours)].mean(axis=1), 75))
+
+
 def _papers(tiles: NDArray[Any]) -> NDArray[Any]:
     """The paper of every block of (n, 3, h, w): (blocks, 3)."""
     papers: NDArray[Any] = np.percentile(_blocks(tiles), LIGHT, axis=2)

@@ -15,11 +15,17 @@ from PIL import Image
 from manuscript_restore.descriptor import OVERLAP, TILE
 from manuscript_restore.errors import UserError
 from manuscript_restore.images import as_floats
-from manuscript_restore.images.colour import keep_support_colour, paper_colour, settle_colours, to_grey
+from manuscript_restore.images.colour import (
+    hold_lightness,
+    keep_support_colour,
+    paper_colour,
+    settle_colours,
+    to_grey,
+)
 from manuscript_restore.inference.backends import Backend, Floats
 from manuscript_restore.inference.engines import open_backend
 from manuscript_restore.inference.evidence import Band, change, confidence
-from manuscript_restore.inference.look import Look
+from manuscript_restore.inference.look import Look, lightness_of
 from manuscript_restore.inference.pictures import as_stored, check_range, check_shape, is_tensor, to_tensor
 from manuscript_restore.inference.tiling import ReadRows, Tiling, restore_rows
 from manuscript_restore.inference.tone import SAMPLES, Tone, blend, fit_tone, follow, sample_starts
@@ -36,10 +42,12 @@ SOUND_TILE = 2 * SOUND_PAGE
 DAMAGED_PAGE = 0.15
 """Mean of the damage map in a first look from which on a page counts as damaged …"""
 DOUBT = 1.0
-"""… and is taken to be so where that is doubtful, by so much of a logit: what ails a page ails it everywhere, and
-a restoration that comes and goes shows as blotches. (Hysteresis, as in Canny 1986.)"""
-TOLD = 3.0
-"""Logits by which a page is more surely damaged where we are told that it is."""
+"""… and is taken to be so where that is doubtful, by so much of a logit. (Hysteresis, as in Canny 1986.)"""
+WHOLE_PAGE = 0.4
+"""The same from which on the page is damaged as a whole: what ails it ails it everywhere, and a restoration that
+comes and goes would show as blotches …"""
+SURELY = 3.0
+"""… so that it is taken for damaged by so much of a logit; so is a page that we are told is damaged."""
 COLOURLESS = 2 / 255
 """Difference of a tile's colours up to which it has none."""
 Picture = TypeVar("Picture", Image.Image, NDArray[Any], "Tensor")
@@ -103,9 +111,10 @@ class Restored:
 class Survey:
     """What a first look at a few tiles says of a page.
 
-    ``looked`` (1, 1) is what the network says of the page as a whole, ``tone`` what it makes of its colours, and
-    ``papers`` the colour of its paper, (3, 1, 1), before and after. ``gain`` (3, 1, 1) takes its colours to the
-    look that is asked for. Tiles with a mean damage below ``spared`` stay as they are.
+    ``looked`` (1, 1) is what the network says of the page as a whole, and ``papers`` the colour of its paper,
+    (3, 1, 1), before and after. Of a page that is damaged as a whole, ``tone`` is what the network makes of its
+    colours; of one that is damaged in places, ``lightest`` is how light its paper is. ``gain`` (3, 1, 1) takes its
+    colours to the look that is asked for. Tiles with a mean damage below ``spared`` stay as they are.
     """
 
     looked: Floats | None = None
@@ -113,6 +122,7 @@ class Survey:
     papers: tuple[Floats, Floats] | None = None
     gain: Floats | None = None
     spared: float = 0.0
+    lightest: float | None = None
 
 
 class Restorer:
@@ -286,25 +296,38 @@ class Restorer:
             rows = rows[: 1 if rows.shape[0] < 3 else 3]
             columns = sample_starts(width, tile=tile, count=SAMPLES[1])
             sampled += [_in_colour(rows[None, :, :, left : left + tile]) for left in columns]
-        original = np.concatenate(sampled)
         looked = self._look(sampled, orientation) if told or (has_maps and not one_tile) else None
         if looked is not None and told:
-            looked = looked + TOLD
+            looked = looked + SURELY
         see = turned(lambda tiles: self._see(tiles, looked), orientation)
         seen = np.concatenate(list(self._pool.map(see, sampled)))
-        damage = seen[:, 3:4] if has_maps else np.ones_like(seen[:, :1])
+        return self._judge(np.concatenate(sampled), seen, looked, page_tone=settings.page_tone and not one_tile)
+
+    def _judge(self, original: Floats, seen: Floats, looked: Floats | None, *, page_tone: bool) -> Survey:
+        """How a page is to be treated, after what the network has made of a few tiles of it."""
+        settings, restored = self.settings, seen[:, :3]
+        damage = seen[:, 3:4] if self.backend.has_maps else np.ones_like(seen[:, :1])
         of_tiles = damage.mean(axis=(1, 2, 3))
-        if not told and of_tiles.mean() < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
-            return Survey(looked, spared=SOUND_PAGE if one_tile else SOUND_TILE)
-        if looked is not None and not told and of_tiles.mean() >= DAMAGED_PAGE:
-            looked = looked + DOUBT
-        restored = seen[:, :3]
-        tone = fit_tone(original, restored, damage) if settings.page_tone and not one_tile else None
+        share = 1.0 if settings.damaged else float(of_tiles.mean())
+        before = paper_colour(original)
+        if share < SOUND_PAGE and of_tiles.max() < SOUND_TILE:
+            if looked is None:
+                return Survey(spared=SOUND_PAGE)
+            return Survey(looked, papers=(before, before), spared=SOUND_TILE, lightest=lightness_of(original))
+        in_places = looked is not None and share < WHOLE_PAGE
+        if looked is not None and not settings.damaged and share >= DAMAGED_PAGE:
+            looked = looked + (DOUBT if in_places else SURELY)
+        tone = fit_tone(original, restored, damage) if page_tone and not in_places else None
         if tone and settings.like:
             restored = follow(tone, restored, original, damage)
         gain = settings.like.gain(restored, damage) if settings.like else None
-        papers = paper_colour(original), paper_colour(restored)
-        return Survey(looked, tone, papers, None if gain is None else gain[:, None, None])
+        return Survey(
+            looked,
+            tone,
+            papers=(before, before if in_places else paper_colour(restored)),
+            gain=None if gain is None else gain[:, None, None],
+            lightest=lightness_of(original) if in_places else None,
+        )
 
     def _change_tiles(self, tiles: Floats, survey: Survey) -> Floats:
         """How the colours of tiles (B, C, h, w) in [0, 1] change: (B, 1 or 3, h, w) in [−1, 1], and more channels.
@@ -333,7 +356,10 @@ class Restorer:
             restored = follow(survey.tone, restored, original, damage)
         if self.backend.has_maps:
             papers = survey.papers or (paper_colour(original), paper_colour(restored))
-            restored = blend(restored, settle_colours(restored, original, papers), damage)
+            settled = settle_colours(restored, original, papers)
+            if survey.lightest is not None:
+                settled = hold_lightness(settled, original, survey.lightest)
+            restored = blend(restored, settled, damage)
         colourless = np.ptp(original, axis=1).max(axis=(1, 2)) <= COLOURLESS
         grey = original[colourless]  # a grey scan stays grey in RGB, too
         restored[colourless] = grey + to_grey(restored[colourless] - grey)
