@@ -81,7 +81,7 @@ def paper_of(page: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 def lightness_of(tiles: NDArray[Any]) -> float:
-    """Lightness of a page's paper, [0, 1], where it is lighter than in three quarters of its tiles (n, 3, h, w)."""
+    """Lightness of the paper in tiles (n, 3, h, w), [0, 1], where it is lighter than in three quarters of them."""
     colours = _papers(tiles)
     return float(np.percentile(colours[_is_page(colours)].mean(axis=1), 75))
 
