@@ -25,15 +25,14 @@ def main() -> None:
         trained = args.out / "finetune"
         run("train", "experiment=finetune", f"data.train_dir='{args.pages}'", f"hydra.run.dir='{trained}'")
         model = str(trained / "checkpoints" / "last.ckpt")
-    run("restore", SAMPLES, "-o", restored, "-m", model, "--comparison", "--change-map", "--overwrite")
-    program, samples = (os.path.relpath(path) for path in (Path(sys.executable).parent, SAMPLES))
+    shown = ("--comparison", "--change-map", "--overwrite")
+    run("restore", SAMPLES, "-o", restored, "-m", model, "--damaged", *shown)
+    command = os.path.relpath(Path(sys.executable).with_name("manuscript-restore"))
     mine = "" if model == "default" else f" -m {model}"
     print("\nBefore and after in one picture:")
     print(*(f"  {path}" for path in sorted(restored.glob("*.comparison.*"))), sep="\n")
-    print(f"Look closer, in the browser:\n  {program}/manuscript-restore view {samples} -o {restored}{mine}")
-    print(
-        f"Now a page of your own:\n  {program}/manuscript-restore restore PAGE.jpg -o restored/ --comparison{mine}"
-    )
+    print(f"Look closer, in the browser:\n  {command} view {os.path.relpath(SAMPLES)} -o {restored}{mine}")
+    print(f"Now a page of your own:\n  {command} restore PAGE.jpg -o restored/ --damaged --comparison{mine}")
 
 
 def run(command: str, *arguments: str | Path) -> None:

@@ -17,6 +17,8 @@ from PIL import Image
 from manuscript_restore import Restorer, images
 from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
+from manuscript_restore.inference import Settings
+from manuscript_restore.released import find_model
 
 SIDE = 1000
 """Of a picture's long side, pixels."""
@@ -63,8 +65,8 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     try:
-        model = Path(args.model)
-        restorer = Restorer.from_checkpoint(model) if model.exists() else Restorer.from_pretrained(args.model)
+        settings = Settings(damaged=True)  # which is known of them
+        restorer = Restorer.from_checkpoint(find_model(args.model), settings=settings)
         for name in args.only:
             page = Image.fromarray(images.read(args.pages / f"{name}.jpg"))
             picture = beside(*(PICTURES[name].of(each) for each in (page, restorer.restore(page))))
