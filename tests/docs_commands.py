@@ -28,7 +28,6 @@ from packaging.utils import canonicalize_name
 from tests.documented import ROOT, fence
 from tests.iiif_server import Server, Service, manifest, page
 
-BIN = Path(sys.executable).parent
 SMALL = (
     "data.num_workers=0", "data.cache_gb=0", "data.image_size=64", "data.batch_size=2", "data.val_batch_size=2",
     "data.views_per_page=1", "data.val_views_per_page=1", "data.num_generated={train: 2, val: 2, test: 2}",
@@ -79,7 +78,7 @@ class World:
         return done.stdout
 
     def serve(self, ready: str, *words: str) -> None:
-        """A program that runs until Ctrl-C: when it is ready, the address that it names is asked for, and it ends."""
+        """A program that runs until Ctrl-C: once ready, it is asked for the address that it names, and ended."""
         with subprocess.Popen(
             words,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -107,6 +106,11 @@ class World:
         assert "Traceback" not in "".join(said)
 
 
+def installed(name: str) -> tuple[str, str]:
+    """A program of this environment."""
+    return sys.executable, str(Path(sys.executable).with_name(name))
+
+
 # Ours
 
 
@@ -118,7 +122,7 @@ def command(world: World, words: list[str]) -> None:
     if name in ("view", "watch"):
         further = [] if name == "view" else ["--settle", "0"]
         ready = {"view": "Ctrl-C ends it", "watch": " restored "}[name]
-        return world.serve(ready, str(BIN / words[0]), name, *options, *further)
+        return world.serve(ready, *installed(words[0]), name, *options, *further)
     if name == "pdf" and not Path(options[0]).exists():  # the page has restored them before
         Path("book.pdf").unlink()
         command(world, ["manuscript-restore", "restore", "scans/", "-o", options[0]])
@@ -126,7 +130,11 @@ def command(world: World, words: list[str]) -> None:
         shutil.rmtree(options[1], ignore_errors=True)
     if name == "sweep-report":
         a_sweep(world)
-    if "models/mine" in options and name != "export" and not Path("models/mine").exists():
+    if name == "onnx":
+        from manuscript_restore.checkpoint import export
+
+        export(Path("best.ckpt"), Path("models/mine"), name="mine", onnx=False)
+    elif "models/mine" in options and name != "export" and not Path("models/mine").exists():
         shutil.copytree(Path("released").resolve(), "models/mine")
     if any(option.startswith("https://library.example/") for option in options):
         return from_a_server(world, words)
@@ -144,14 +152,8 @@ def a_sweep(world: World) -> None:
     from manuscript_restore.config import launch
     from tests import sweep_app
 
-    world.call(
-        lambda: launch(sweep_app.job, "train"),
-        "train",
-        "-m",
-        "experiment=smoke",
-        "hparams_search=optuna",
-        *further,
-    )
+    further = ("-m", "experiment=smoke", "hparams_search=optuna", "seed=1,2", "hydra.sweeper.n_trials=2")
+    world.call(lambda: launch(sweep_app.job, "train"), "train", *further)
 
 
 def from_a_server(world: World, words: list[str]) -> None:
@@ -196,25 +198,24 @@ def train(world: World, words: list[str]) -> None:
         given.append("data.train_dir=pages/train")
         world.patch.syspath_prepend(str(world.root))
     small = [*given, *SMALL]
+    if "-m" in given:
+        small += ["test=false", "callbacks.pictures=null", "callbacks.worst=null"]
     chosen = [word for word in given if re.match(r"experiment=(crops|release|vit_base)$", word)]
     if chosen and not any(word.startswith("model=") for word in given):
         small.append("model=vit_test")
-    if {"experiment=finetune", "experiment=release", "data=generated"} & set(given):
-        small.append(
-            "++data.generator.size=[240,320]"
-            if "experiment=finetune" not in given
-            else "val_degradation.severity=1"
-        )
+    if {"experiment=release", "data=generated"} & set(given):
+        small.append("data.generator.size=[240,320]")
     if "trainer=ddp" in given and "--standalone" not in words:
         small += ["trainer.devices=1", "trainer.num_nodes=1"]
     if any(word.startswith("hparams_search=") and "loss_weights" not in word for word in given):
         small.append("hydra.sweeper.n_trials=2")
     if "hydra/launcher=slurm" in given:
         return by_slurm(world, small)
-    if "hydra/launcher=ray" in given:
-        world.start(sys.executable, "-m", f"{OURS}.train", *small, RAY_USAGE_STATS_ENABLED="0")
-    elif "--standalone" in words:
-        world.start(str(BIN / "torchrun"), *words[1 : words.index(f"{OURS}.train") + 1], *small)
+    entry = ["-m", f"{OURS}.train"]
+    if "--standalone" in words:
+        entry = [installed("torchrun")[1], *words[1 : words.index("-m")], *entry]
+    if {"trainer=ddp", "hydra/launcher=ray"} & set(given):  # a process has one group of processes, and one Ray
+        world.start(sys.executable, *entry, *small, RAY_USAGE_STATS_ENABLED="0")
     else:
         world.call(import_module(f"{OURS}.train").main, "train", *small)
     finished(world)
@@ -372,11 +373,10 @@ def environment(world: World, words: list[str]) -> None:
 
 
 def activate(world: World, words: list[str]) -> None:
-    venv.create(".venv", with_pip=False)
-    assert (
-        world.start("bash", "-ec", f"{shlex.join(words)}; command -v python").strip()
-        == f"{world.root}/.venv/bin/python"
-    )
+    if not Path(".venv").exists():
+        venv.create(".venv", symlinks=True)
+    python = world.start("bash", "-ec", f"{shlex.join(words)}; command -v python").strip()
+    assert python == f"{world.root}/.venv/bin/python"
 
 
 def http_server(world: World, words: list[str]) -> None:
@@ -389,7 +389,7 @@ def pre_commit(world: World, words: list[str]) -> None:
     world.start("git", "init", "--quiet", "repository")
     world.patch.chdir("repository")
     shutil.copy(ROOT / ".pre-commit-config.yaml", ".")
-    world.start(str(BIN / "pre-commit"), *words[1:])
+    world.start(*installed("pre-commit"), *words[1:])
     world.patch.chdir(world.root)
     assert Path("repository/.git/hooks/pre-commit").is_file()
 
@@ -397,7 +397,7 @@ def pre_commit(world: World, words: list[str]) -> None:
 def ocrmypdf(world: World, words: list[str]) -> None:
     if not all(map(shutil.which, ("tesseract", "gs"))):
         pytest.skip("Tesseract or Ghostscript is not installed")
-    world.start(str(BIN / words[0]), *words[1:])
+    world.start(*installed("ocrmypdf"), *words[1:])
     assert Path(words[-1]).is_file()
 
 

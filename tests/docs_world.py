@@ -37,8 +37,8 @@ SOOT = """
 from collections.abc import Sequence
 import torch
 from torch import Tensor
-from manuscript_restore.degradation.base import Degradation, Params, Severity, column
-from manuscript_restore.degradation.fields import Grid
+from manuscript_restore.degradation.base import Degradation, Params, Severity
+from manuscript_restore.degradation.fields import Grid, column
 from manuscript_restore.degradation.paint import absorb
 
 """

@@ -15,7 +15,7 @@ PLACEHOLDERS = {
     r"train/NAME\b": "train/mine",
     r"ARGS=NAME\b": "ARGS=generator",
     r"=…/best\.ckpt": "=best.ckpt",
-    r"_dir=…": "_dir=pages/train",
+    r"data\.(\w+)_dir=…": r"data.\1_dir=pages/\1",
     r"--checkpoint …": "--checkpoint best.ckpt",
     r"--page …": "--page page.jpg",
     r"\bDIR\b": "pages/train",
