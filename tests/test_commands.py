@@ -1,6 +1,6 @@
 """Every command of README and docs is given, block by block, in a small world, and made small where it takes long.
 
-`docs_commands.WAYS` says how; a command that nothing there knows fails. Blocks that take seconds are marked
+`documented.ways` says how; a command that nothing there knows fails. Blocks that take seconds are marked
 ``slow``, those that train, measure or start a cluster ``processes`` (pytest.mark.processes: make test-processes).
 """
 
@@ -16,9 +16,10 @@ import torch
 
 from manuscript_restore.degradation import DegradationPipeline, Foxing
 from manuscript_restore.degradation.record import params_from_json, params_to_json
-from tests.docs_commands import NOT_RUN, World, give, way_of
-from tests.docs_world import SOOT, make_world
-from tests.documented import Block, blocks, blocks_of, commands_of, filled, programs
+from tests.documented.blocks import Block, blocks, blocks_of, commands_of, filled, programs
+from tests.documented.giving import World
+from tests.documented.ways import NOT_RUN, give, way_of
+from tests.documented.world import SOOT, make_world
 
 BLOCKS = blocks()
 MARKS = ("processes", "slow", "")
@@ -54,9 +55,9 @@ def world(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(root)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):  # the desk would open a browser
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"MASTER": "scans", "RESTORED": "restored", "HOME": str(tmp_path)}.items():
+    for name, value in {"MASTER": "scans", "RESTORED": "restored"}.items():
         monkeypatch.setenv(name, value)
-    yield World(root, monkeypatch)
+    yield World(root, monkeypatch, give)
     fsspec.filesystem("memory").store.clear()
 
 

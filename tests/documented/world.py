@@ -12,7 +12,7 @@ from PIL import Image
 from manuscript_restore.images import write
 from manuscript_restore.released import find_released
 from manuscript_restore.synthesis import generate_page
-from tests.documented import PAGES, fence, filled
+from tests.documented.blocks import PAGES, fence, filled
 from tests.test_onnx import MAPS, save
 from tests.test_signing import certificate
 
