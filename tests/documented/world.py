@@ -65,7 +65,8 @@ def pages_to_restore(root: Path) -> None:
         draw(root / name, i)
     for i, name in enumerate(("12r", "40v")):
         draw(root / "sound" / f"{name}.jpg", 10 + i)
-    for name in sorted(set(re.findall(r"outputs/demo/damaged/(\w+\.\w+)", "".join(map(Path.read_text, PAGES))))):
+    named = re.findall(r"outputs/demo/damaged/([\w-]+\.\w+)", "".join(page.read_text("utf-8") for page in PAGES))
+    for name in {"any.png", *named}:  # as the demo leaves them
         draw(root / "outputs/demo/damaged" / name, 30)
     for page in (*root.glob("scans/**/*.png"), *root.glob("export/*.png")):
         xml = PAGE_XML.format(height=90, width=120, name=page.name)
