@@ -36,7 +36,7 @@ test: $(READY) ## Run all tests
 test-fast: $(READY) ## Run the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
 
-test-processes: $(READY) ## Run the tests that start, kill and restart several processes: ten minutes
+test-processes: $(READY) ## Run the tests that kill and restart processes, and the docs' trainings: twenty minutes
 	# A process for each file: Ray reads its settings once.
 	grep -l 'mark.processes' tests/test_*.py | xargs -n 1 $(BIN)/python -m pytest -m processes $(ARGS)
 

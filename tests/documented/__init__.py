@@ -1,0 +1,1 @@
+"""Giving the commands of README and docs in tests."""
