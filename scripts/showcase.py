@@ -44,14 +44,14 @@ class Part:
 
 PICTURES = {
     "km_kpl_0005_b": Part(),
-    "sa_sakunt_08": Part(bottom=0.5),
-    "pt_foral1395_1": Part(top=0.1, bottom=0.7),
-    "la_vlo41_02": Part(left=0.1, top=0.25, bottom=0.75),
+    "sa_sakunt_08": Part(top=0.02, bottom=0.38),
+    "pt_foral1395_1": Part(left=0.02, top=0.25, right=0.98, bottom=0.6),
+    "la_vlo41_02": Part(left=0.15, top=0.28, right=0.95, bottom=0.6),
     "sa_leaf_satakotimand_a": Part(),
     "su_leaf_cb3-18-90-7_a": Part(),
     "sa_asr_227": Part(),
-    "la_ad71g443_43-007-copy-2-pdf-page-1": Part(),
-    "pt_foral1217_trancoso-1-1217-1": Part(),
+    "la_ad71g443_43-007-copy-2-pdf-page-1": Part(right=0.75, bottom=0.6),
+    "pt_foral1217_trancoso-1-1217-1": Part(left=0.25, top=0.35, bottom=0.9),
     "sa_leaf_plutashiksha_a": Part(),
 }
 
