@@ -353,6 +353,9 @@ def test_a_page_is_surveyed_once_for_all_previews(tmp_path: Path, out: Path) -> 
         for strength in (1, 0.5, 0):
             client.post(f"/api/pages/{page['id']}/preview", json={"rect": [9, 9, 99, 99], "strength": strength})
             assert backend.looks == 6  # tiles of 256 pixels that find room beside each other in 900 by 700
+        for _ in range(2):
+            client.post(f"/api/pages/{page['id']}/preview", json={"rect": [9, 9, 99, 99], "damaged": True})
+            assert backend.looks == 12  # of a page that is not judged, another survey
 
 
 def test_what_is_cancelled_is_as_before(scans: Path, out: Path) -> None:

@@ -85,7 +85,7 @@ class Previewer:
             return restorer.survey(read, height=page.height, width=page.width, orientation=turn), 1
 
         paper = settings.like.paper if settings.like else None
-        surveyed = self._surveys.get((key, paper), survey)
+        surveyed = self._surveys.get((key, paper, settings.damaged), survey)
         left, top, right, bottom = stored_box(page, turn, *box)
         x, y = max(0, left - MARGIN), max(0, top - MARGIN)
         width, height = min(page.width, right + MARGIN) - x, min(page.height, bottom + MARGIN) - y

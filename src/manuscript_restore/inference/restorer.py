@@ -284,7 +284,7 @@ class Restorer:
         return self.settings.flips or self.settings.confidence
 
     def survey(self, read: ReadRows, *, height: int, width: int, orientation: int = 1) -> Survey:
-        """A first look at a page, which does not depend on strength and colour; arguments as `bands`."""
+        """A first look at a page; of the settings it depends on ``like`` and ``damaged``. Arguments as `bands`."""
         settings, tile, has_maps = self.settings, self.settings.tile, self.backend.has_maps
         one_tile = max(height, width) <= tile
         told = settings.damaged and has_maps
