@@ -15,10 +15,12 @@ from PIL import Image
 
 from manuscript_restore.checkpoint import PREFIX, export, load_model, start_from
 from manuscript_restore.config import build, config_dir
+from manuscript_restore.errors import UserError
 from manuscript_restore.images.tensors import quantize
 from manuscript_restore.metrics import psnr
 from manuscript_restore.models import build_model
 from manuscript_restore.train import main
+from manuscript_restore.training.module import RestorationModule
 from tests.test_stopping import QUICK as FAST
 
 SMOKE = ("experiment=smoke",)
@@ -112,6 +114,27 @@ def test_training_starts_from_given_weights(smoke, train, tmp_path):
         left = load_model(summary["last_checkpoint"]).state_dict()
         for name, weights in load_model(best).state_dict().items():
             torch.testing.assert_close(left[name], weights, rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_frozen_parts_stay_as_they_were(smoke, train):
+    best = json.loads((smoke / "summary.json").read_text())["best_checkpoint"]
+    learn = ("trainer.max_epochs=1", f"init_from={best}", "optimizer.lr=1e-2", "optimizer.weight_decay=0.1")
+    summary = train(*QUICK, *learn, "optimizer.frozen=[encoder]")
+    before, after = (load_model(path).state_dict() for path in (best, summary["last_checkpoint"]))
+    changed = {name for name, weights in before.items() if not torch.equal(after[name], weights)}
+    assert changed
+    assert not [name for name in changed if name.startswith("encoder.")]
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"), [(["head"], "head: no part.*encoder"), (["encoder", "decoder"], "nothing")]
+)
+def test_what_cannot_be_frozen_is_named(frozen, message):
+    model = {"encoder": "test_vit", "decoder": {"name": "reference"}, "image_size": 32}
+    settings = {"lr": 1.0, "weight_decay": 0.0, "min_lr": 0.0, "warmup_steps": 0, "frozen": frozen}
+    with pytest.raises(UserError, match=rf"optimizer\.frozen.*{message}"):
+        RestorationModule(model=model, loss={"l1": {"weight": 1}}, optimizer=settings)
 
 
 def test_weights_fit_views_of_another_size(tmp_path):

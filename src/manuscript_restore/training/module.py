@@ -1,7 +1,7 @@
 """The LightningModule: one restorer, one loss, the metrics, the optimiser and its schedule."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -56,6 +56,7 @@ class RestorationModule(L.LightningModule):
             raise UserError(f"module.train_metrics_every={train_metrics_every}: must be at least 1")
         network = build_model(model)
         self.model = network.to(memory_format=network.memory_format)
+        self.schedule.freeze(self.model)
         self.loss = CombinedLoss(**loss)
         self.train_metrics = RestorationMetrics("train/")
         self.val_metrics = RestorationMetrics("val/")
@@ -148,7 +149,7 @@ class RestorationModule(L.LightningModule):
         input_metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW over all parameters, cosine per step; the horizon is the trainer's."""
+        """AdamW over all parameters that learn, cosine per step; the horizon is the trainer's."""
         num_steps = self.trainer.estimated_stepping_batches
         if math.isinf(num_steps):
             raise UserError(
@@ -158,7 +159,8 @@ class RestorationModule(L.LightningModule):
         # Fused: one pass over the weights and their moments, where the loop over tensors makes a dozen. Float16's
         # scaling it would undo itself, too late for Lightning to clip.
         fused = getattr(self.trainer.precision_plugin, "scaler", None) is None
-        optimizer = AdamW(self.model.parameters(), schedule.lr, weight_decay=schedule.weight_decay, fused=fused)
+        learning = [each for each in self.model.parameters() if each.requires_grad]
+        optimizer = AdamW(learning, schedule.lr, weight_decay=schedule.weight_decay, fused=fused)
         if fused:
             optimizer._step_supports_amp_scaling = False  # by which PyTorch marks that; here is nothing to undo
         factor = LambdaLR(optimizer, lambda step: schedule.factor(step, num_steps=int(num_steps)))
@@ -172,26 +174,45 @@ def _named(split: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What AdamW is told (``optimizer``): the learning rate's course, and the decay of the weights.
+    """What AdamW is told (``optimizer``): the learning rate's course, the decay of the weights, and what learns.
 
     Args:
         lr: Highest learning rate.
         weight_decay: Of all parameters.
         min_lr: End of the cosine.
         warmup_steps: Steps of the linear rise at the start.
+        frozen: Parts of the network that do not learn, such as ``encoder``: attributes of it, by name.
     """
 
     lr: float
     weight_decay: float
     min_lr: float
     warmup_steps: int
+    frozen: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("lr", "weight_decay", "min_lr", "warmup_steps"):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise UserError(f"optimizer.{name}={value}: must be a number of at least 0")
         if self.lr == 0:
             raise UserError("optimizer.lr=0: must be greater than 0")
+
+    def freeze(self, network: nn.Module) -> None:
+        """Let the parts that are named learn nothing.
+
+        Raises:
+            UserError: The network has no such part with weights, or nothing is left that learns.
+        """
+        parts = {name for name, part in network.named_children() if next(part.parameters(), None) is not None}
+        for name in self.frozen:
+            if name not in parts:
+                raise UserError(
+                    f"optimizer.frozen={name}: no part of this network; it has {', '.join(sorted(parts))}"
+                )
+            network.get_submodule(name).requires_grad_(False)
+        if not any(each.requires_grad for each in network.parameters()):
+            raise UserError("optimizer.frozen: nothing is left that learns")
 
     def factor(self, step: int, *, num_steps: int) -> float:
         """Factor on ``lr`` at a step: linear warm-up, then a half cosine down to ``min_lr``.
