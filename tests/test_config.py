@@ -72,7 +72,13 @@ def test_vit_base_is_the_reference():
     assert config["data"]["image_size"] == 256
     assert config["data"]["view"] == "resize"
     assert config["data"]["batch_size"] == 16
-    assert config["optimizer"] == {"lr": 1e-4, "weight_decay": 0.01, "min_lr": 1e-6, "warmup_steps": 0}
+    assert config["optimizer"] == {
+        "lr": 1e-4,
+        "weight_decay": 0.01,
+        "min_lr": 1e-6,
+        "warmup_steps": 0,
+        "frozen": [],
+    }
     assert config["trainer"]["max_epochs"] == 100
     assert config["trainer"]["gradient_clip_val"] == 1.0
     assert {name: term["weight"] for name, term in config["loss"].items()} == {
