@@ -129,7 +129,10 @@ def test_odd_pages_train_and_broken_ones_are_left_out(train, tmp_path, pages, vi
         ("seed=-1", "seed=-1: must be a whole number"),
         ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay=-1: must be a number of at least 0"),
-        ("+optimizer.step=1", "optimizer.step: unknown key; known keys: lr, min_lr, warmup_steps, weight_decay"),
+        (
+            "+optimizer.step=1",
+            "optimizer.step: unknown key; known keys: frozen, lr, min_lr, warmup_steps, weight_decay",
+        ),
         ("+data.seed=5", "data.seed: not to be set here"),
         ("+model.decoder.dim=3", "model.decoder.dim: follows from the encoder"),
         ("loss.l1.weight=0 loss.ssim.weight=0", "loss: no term of the picture has a weight"),
