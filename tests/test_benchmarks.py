@@ -6,8 +6,9 @@ import time
 
 import pytest
 from benchmarks import __main__ as way_in
-from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, restore
+from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, restore, results
 
+from manuscript_restore.evaluation.statistics import Estimate, Summary
 from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
 
@@ -52,6 +53,40 @@ def test_the_way_in_names_the_benchmarks(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     way_in.main()
     assert ran == ["degradation", "generator", "data", "restore", "training"]
+
+
+NAN = float("nan")
+
+
+def summary(method: str, score: str, value: float, gain: float = NAN, group: str = "") -> Summary:
+    before = NAN if score.startswith("no_harm") else 18.9
+    estimates = Estimate(value, NAN, NAN), before, Estimate(gain, gain - 1, gain + 1)
+    return Summary("degraded", method, score, 72, 36, *estimates, group=group)
+
+
+def test_the_page_of_results_says_first_who_is_ahead():
+    reference = [
+        summary("none", "psnr", 18.9),
+        *(summary("ours", "psnr", 23.0, 4.1), summary("unet", "psnr", 22.0, 3.1)),
+        *(summary("ours", "psnr", 21.0, 2.1, "leaf"), summary("unet", "psnr", 22.0, 3.1, "leaf")),
+        summary("median", "psnr", 22.5, 3.6, "leaf"),
+        *(summary("ours", "no_harm_psnr", 75.0), summary("unet", "no_harm_psnr", 24.0)),
+    ]
+    text = [
+        *(summary("ours", "cer", 0.11), summary("unet", "cer", 0.10), summary("median", "cer", 0.12)),
+        summary("clean page", "cer", 0.01),  # no method
+    ]
+    networks = {"ours": "0a1b", "unet": "2c3d"}
+    page = results.page({"reference": reference, "text": text}, networks, ["leaf"])
+    first, second, *_ = page.split("\n## ")[1:]
+    assert [line for line in first.splitlines() if line.startswith("| ")][2:] == [
+        "| `reference` | leaf (72 of 36) | PSNR | median | +3.60 [+2.60, +4.60] | +2.10 [+1.10, +3.10] |",
+        "| Text | all (72 of 36) | CER | unet | 0.100 | 0.110 |",
+    ]
+    assert "| ours | +4.10 [+3.10, +5.10] | 75.00 |" in second
+    assert "| median | +3.60 [+2.60, +4.60] |" in second
+    assert "| *the damaged page itself* | 18.90 | – |" in second
+    assert "median" not in page.split("## By support and script")[1].split("## Text")[0]
 
 
 @pytest.mark.slow

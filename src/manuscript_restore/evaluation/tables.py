@@ -9,7 +9,7 @@ class Table:
     """Rows of text under a title; the first column names the row.
 
     Args:
-        title: Above the table.
+        title: Above the table; may be empty.
         columns: Heads.
         rows: As many cells each as there are columns.
         note: Below the table.
@@ -22,7 +22,8 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
-        lines = [f"**{self.title}**", "", _line(self.columns)]
+        lines = [f"**{self.title}**", ""] if self.title else []
+        lines.append(_line(self.columns))
         lines.append(_line(["---"] + ["---:"] * (len(self.columns) - 1)))
         lines += [_line(row) for row in self.rows]
         return "\n".join([*lines, *(["", self.note] if self.note else []), ""])
