@@ -20,6 +20,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from manuscript_restore.desk import app, uploads
+from manuscript_restore.desk.serve import listen
+from manuscript_restore.errors import UserError
 from manuscript_restore.inference.folders import alone_in
 
 from . import stand_in
@@ -309,6 +311,17 @@ def raw(port: int, request: bytes) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and locks")
+def test_a_port_is_free_again_while_old_connections_close() -> None:
+    first = listen("127.0.0.1", 0, 0)
+    port = first.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        first.accept()[0].close()  # the side that closes first waits for a minute
+        first.close()
+        assert browser.recv(1) == b""
+    with listen("127.0.0.1", port, 0), pytest.raises(UserError, match=r"on \(Address already in use\); give"):
+        listen("127.0.0.1", port, 0)
+
+
 def test_the_command(scans: Path, out: Path) -> None:
     """Raw requests, events, a second command, and Ctrl-C in the middle of a page and of a stream of events."""
     save(scans / "large.png", size=(1500, 1500))

@@ -29,17 +29,10 @@ def listen(host: str, port: int | None, default: int) -> socket.socket:
     """
     for number in [port] if port is not None else [default, 0]:
         try:
-            family, kind, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-            listening = socket.socket(family, kind)
-            try:
-                listening.bind(address)
-                listening.listen()
-            except BaseException:
-                listening.close()
-                raise
-            return listening
+            family, _, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address, family=family)  # also while connections of an earlier one close
         except OSError as error:
-            reason = error.strerror or error
+            reason = str(error.strerror or error).partition(" (while ")[0]  # it would name the address again
     raise UserError(f"--host {host} --port {port}: cannot be listened on ({reason}); give another one")
 
 
