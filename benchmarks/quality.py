@@ -74,7 +74,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options.add_argument(
         "--peers", nargs="*", choices=list(GRIDS), default=["background_division"], metavar="PEER"
     )
-    presets = ["reference", "paper", "palm_leaf", "foreign"]
+    presets = ["reference", "paper", "palm_leaf", "local", "foreign"]
     options.add_argument("--presets", nargs="+", default=presets)
     options.add_argument("--crop", type=int, default=256, help="side of the crops, pixels")
     options.add_argument("--views", type=int, default=4, help="crops of each page")

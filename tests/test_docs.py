@@ -90,6 +90,14 @@ def test_page(page):
     assert not [program for program in programs if not (ROOT / program).is_file()]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/model_card.md"])
+def test_figures_with_intervals_are_those_that_a_run_wrote(page):
+    written = (ROOT / "docs" / "reference" / "results.md").read_text("utf-8")
+    figures = re.findall(r"[+−]?\d+\.\d+ \[[^\]]+\]", (ROOT / page).read_text("utf-8").replace("**", ""))
+    assert figures
+    assert not [figure for figure in figures if figure not in written]
+
+
 def test_pages_that_the_code_names_are_there():
     named = set()
     for folder, kind in (("src", "*.py"), ("scripts", "*.py"), ("benchmarks", "*.py"), ("configs", "*.yaml")):
