@@ -1,6 +1,7 @@
 """The docs' page of results, from the summaries of an evaluation's parts: docs/reference/results.md."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from math import isnan
 
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED
@@ -15,9 +16,15 @@ scores and the pages, and says what follows from them. No network was trained on
 the damaged page; in brackets 95 % intervals over manuscripts. "(72 of 36)" are 72 crops of 36 manuscripts.
 
 """
-LABELS = {"like": "`reference`, with `--like`", "foreign": "`foreign` (Augraphy)"}
+LABELS = {
+    "like": "`reference`, with `--like`",
+    "foreign": "`foreign` (Augraphy)",
+    "ink": "Ink",
+    "text": "Text",
+}
 GAINS = ("psnr", "psnr_colour_fit", "ssim")
-SOUND = ("no_harm_psnr", "no_harm_untouched")
+SOUND = {"no_harm_psnr": "sound pages", "no_harm_untouched": "left as they are, %"}
+"""Scores of the clean pages, and what heads their columns."""
 OTHERS = {
     "ink": ("sauvola/f_measure", "otsu/f_measure", "ink/f_measure", "sauvola/drd", "ink/drd"),
     "text": ("cer", "cer_unsafe", "cer_safe", "ink/f_measure", "psnr"),
@@ -38,78 +45,70 @@ def page(parts: Parts, networks: Mapping[str, str], wide: Sequence[str]) -> str:
         networks: Those among the methods, with what tells which weights they had; the first is ours.
         wide: Groups of pages for which all methods are shown; for the others, only networks.
     """
-    ours = next(iter(networks))
-    damages = {_label(name): found for name, found in parts.items() if name not in OTHERS}
-    others = {name.capitalize(): (parts[name], scores) for name, scores in OTHERS.items() if name in parts}
-    shown = dict.fromkeys(damages, (*GAINS, *SOUND)) | {name: scores for name, (_, scores) in others.items()}
-    everything = damages | {name: found for name, (found, _) in others.items()}
-    sections = {"Where another method is ahead": [ahead(everything, shown, ours)]}
-    sections["All methods"] = [t for group in ("", *wide) for t in by_method(damages, group)]
-    sections["By support and script"] = list(by_group(damages, networks))
-    for name, (found, scores) in others.items():
-        sections[name] = [_lines("", [s for s in found if s.score in scores], scores, gain=False)]
+    damages = {name: found for name, found in parts.items() if name not in OTHERS}
+    sections = {
+        "Where another method is ahead": [ahead(parts, next(iter(networks)))],
+        "All methods": [table for group in ("", *wide) for table in by_method(damages, group)],
+        "By support and script": list(by_group(damages, networks)),
+    }
+    sections |= {_label(name): [_lines("", parts[name], OTHERS[name])] for name in OTHERS if name in parts}
     text = HEAD + "Networks: " + "; ".join(f"{name} `{which}`" for name, which in networks.items()) + ".\n"
     for title, tables in sections.items():
         text += f"\n## {title}\n\n" + "\n".join(table.markdown() for table in tables)
     return text
 
 
-def ahead(parts: Parts, scores: Mapping[str, Sequence[str]], ours: str) -> Table:
+def ahead(parts: Parts, ours: str) -> Table:
     """Every damage, group of pages and score in which another method's mean is better than ours; the best one."""
     rows = []
     for part, summaries in parts.items():
-        own = {(s.group, s.score): s for s in summaries if s.method == ours and s.score in scores[part]}
+        scores = OTHERS.get(part, (*GAINS, *SOUND))
+        own = {(s.group, s.score): s for s in summaries if s.method == ours and s.score in scores}
         best: dict[tuple[str, str], Summary] = {}
         for s in summaries:
             place = s.group, s.score
             if s.method not in NO_METHODS and place in own and _rank(s) > _rank(best.get(place, own[place])):
                 best[place] = s
-        for (group, score), s in best.items():
-            on = "none: sound pages" if score in SOUND else part
-            gain = part not in map(str.capitalize, OTHERS)
-            two = [_written(each, gain=gain) for each in (s, own[group, score])]
-            rows.append([on, _pages(s), describe(score).title, s.method, *two])
+        for place, s in best.items():
+            on = "none: sound pages" if s.score in SOUND else _label(part)
+            rows.append([on, _pages(s), describe(s.score).title, s.method, _written(s), _written(own[place])])
     note = "The best other method wherever its mean is better than ours. Where intervals overlap it may be chance."
     return Table("", ["damage", "pages", "score", "method", "its", "ours"], rows, note)
 
 
 def by_method(damages: Parts, group: str) -> Iterator[Table]:
-    """A table for each gain: methods down, damages across, and sound pages."""
-    of_group = {name: [s for s in found if s.group == group] for name, found in damages.items()}
-    methods = dict.fromkeys(s.method for found in of_group.values() for s in found if s.method not in NO_METHODS)
-    for score in GAINS:
-        found = {d: {s.method: s for s in some if s.score == score} for d, some in of_group.items()}
-        columns = {damage: cells for damage, cells in found.items() if cells}
+    """A table for each gain: methods down, damages across; the first two have a column on sound pages each."""
+    shown = {_label(name): [s for s in found if s.group == group] for name, found in damages.items()}
+    everything = [s for found in shown.values() for s in found]
+    methods = dict.fromkeys(s.method for s in everything if s.method not in NO_METHODS)
+    for score, of_sound in zip_longest(GAINS, SOUND):
+        columns = {damage: {s.method: s for s in found if s.score == score} for damage, found in shown.items()}
+        if of_sound:
+            columns[SOUND[of_sound]] = {s.method: s for s in everything if s.score == of_sound}
+        columns = {head: cells for head, cells in columns.items() if cells}
         if not columns:
             continue
-        for kind, title in zip(SOUND, ("sound pages", "left as they are, %"), strict=True):
-            sound = {s.method: s for some in of_group.values() for s in some if s.score == kind}
-            if sound and score == GAINS[SOUND.index(kind)]:
-                columns[title] = sound
-        rows = [
-            [method, *(_written(cells[method]) if method in cells else "–" for cells in columns.values())]
-            for method in methods
-        ]
-        inputs = [
-            next((f"{s.input_mean:.{_digits(s)}f}" for s in cells.values()), "–") for cells in columns.values()
-        ]
-        rows.append(["*the damaged page itself*", *("–" if value == "nan" else value for value in inputs)])
-        some = next(iter(next(iter(columns.values())).values()))
-        yield Table(f"{describe(score).title}, gain: {_pages(some)}", ["method", *columns], rows)
+        rows = [[m, *(_written(cells[m]) if m in cells else "–" for cells in columns.values())] for m in methods]
+        some = [next(iter(cells.values())) for cells in columns.values()]
+        inputs = ["–" if isnan(s.input_mean) else f"{s.input_mean:.{_digits(s)}f}" for s in some]
+        rows.append(["*the damaged page itself*", *inputs])
+        yield Table(f"{describe(score).title}, gain: {_pages(some[0])}", ["method", *columns], rows)
 
 
 def by_group(damages: Parts, networks: Collection[str]) -> Iterator[Table]:
     """A table for each damage, and one of sound pages: groups and networks down, scores across."""
-    sound = [s for found in damages.values() for s in found if s.score in SOUND]
-    for damage, found, scores in [*((d, s, GAINS) for d, s in damages.items()), ("sound pages", sound, SOUND)]:
-        shown = [s for s in found if s.score in scores and s.method in networks]
-        if shown:
-            yield _lines(damage, shown, scores)
+    of_networks = {name: [s for s in found if s.method in networks] for name, found in damages.items()}
+    for name, found in of_networks.items():
+        yield _lines(_label(name), found, GAINS)
+    sound = [s for found in of_networks.values() for s in found if s.score in SOUND]
+    if sound:
+        yield _lines("sound pages", sound, list(SOUND))
 
 
-def _lines(title: str, shown: Sequence[Summary], scores: Sequence[str], *, gain: bool = True) -> Table:
+def _lines(title: str, summaries: Sequence[Summary], scores: Sequence[str]) -> Table:
+    shown = [s for s in summaries if s.score in scores]
     heads = [score for score in scores if any(s.score == score for s in shown)]
-    cells = {(s.group, s.method, s.score): _written(s, gain=gain) for s in shown}
+    cells = {(s.group, s.method, s.score): _written(s) for s in shown}
     lines = {(s.group, s.method): _pages(s) for s in shown}
     rows = [[pages, line[1], *(cells.get((*line, head), "–") for head in heads)] for line, pages in lines.items()]
     return Table(title, ["pages", "method", *(describe(head).title for head in heads)], rows)
@@ -134,10 +133,10 @@ def _digits(summary: Summary) -> int:
     return min(3, describe(summary.score).digits)
 
 
-def _written(summary: Summary, *, gain: bool = True) -> str:
-    """``+1.23 [+0.45, +2.01]``: a gain, or a score where no gain is asked for or there is none."""
-    gain = gain and summary.score not in SOUND
-    estimate = summary.gain if gain else summary.value
-    number = f"{'+' if gain else ''}.{_digits(summary)}f"
+def _written(summary: Summary) -> str:
+    """``+1.23 [+0.45, +2.01]``: the gain of a damaged page, of all else the score itself."""
+    is_gain = summary.task == "degraded" and summary.score not in SOUND
+    estimate = summary.gain if is_gain else summary.value
+    number = f"{'+' if is_gain else ''}.{_digits(summary)}f"
     interval = "" if isnan(estimate.low) else f" [{estimate.low:{number}}, {estimate.high:{number}}]"
     return f"{estimate.mean:{number}}{interval}".replace("-", "−")

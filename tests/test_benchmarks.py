@@ -61,7 +61,8 @@ NAN = float("nan")
 def summary(method: str, score: str, value: float, gain: float = NAN, group: str = "") -> Summary:
     before = NAN if score.startswith("no_harm") else 18.9
     estimates = Estimate(value, NAN, NAN), before, Estimate(gain, gain - 1, gain + 1)
-    return Summary("degraded", method, score, 72, 36, *estimates, group=group)
+    task = "text" if score == "cer" else "degraded"
+    return Summary(task, method, score, 72, 36, *estimates, group=group)
 
 
 def test_the_page_of_results_says_first_who_is_ahead():

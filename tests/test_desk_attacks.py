@@ -310,7 +310,7 @@ def raw(port: int, request: bytes) -> bytes:
         return b"".join(iter(partial(connection.recv, 65536), b""))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals and locks")
+@pytest.mark.skipif(sys.platform == "win32", reason="its sockets wait otherwise")
 def test_a_port_is_free_again_while_old_connections_close() -> None:
     first = listen("127.0.0.1", 0, 0)
     port = first.getsockname()[1]
@@ -322,6 +322,7 @@ def test_a_port_is_free_again_while_old_connections_close() -> None:
         listen("127.0.0.1", port, 0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and locks")
 def test_the_command(scans: Path, out: Path) -> None:
     """Raw requests, events, a second command, and Ctrl-C in the middle of a page and of a stream of events."""
     save(scans / "large.png", size=(1500, 1500))

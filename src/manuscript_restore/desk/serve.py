@@ -1,5 +1,6 @@
 """Serving the desk: the port, the address that is printed, and the end."""
 
+import os
 import socket
 import threading
 import webbrowser
@@ -29,10 +30,19 @@ def listen(host: str, port: int | None, default: int) -> socket.socket:
     """
     for number in [port] if port is not None else [default, 0]:
         try:
-            family, _, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-            return socket.create_server(address, family=family)  # also while connections of an earlier one close
+            family, kind, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            listening = socket.socket(family, kind)
+            try:
+                if os.name == "posix":  # also while connections of an earlier one close; elsewhere it means more
+                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.bind(address)
+                listening.listen()
+            except BaseException:
+                listening.close()
+                raise
+            return listening
         except OSError as error:
-            reason = str(error.strerror or error).partition(" (while ")[0]  # it would name the address again
+            reason = error.strerror or error
     raise UserError(f"--host {host} --port {port}: cannot be listened on ({reason}); give another one")
 
 
