@@ -5,7 +5,8 @@
 PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in``
 and their ink masks ``*_gt``. Each part is an evaluation of its own below --out, and ``results.md`` joins them. A
 part that is there already, of the same models and settings, is not made again: a run that was stopped goes on, and
-``--parts foreign text`` makes those two. docs/explanation/evaluation.md explains the scores.
+``--parts foreign text`` makes those two. ``--add results.csv`` joins the rows that an earlier run of the same
+settings wrote: only what is new need be measured. docs/explanation/evaluation.md explains the scores.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from manuscript_restore.config import compose
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
 from manuscript_restore.evaluation.peers import GRIDS
-from manuscript_restore.evaluation.results import read_summaries
+from manuscript_restore.evaluation.results import read_summaries, write_all
 from manuscript_restore.evaluation.statistics import Summary
 from manuscript_restore.files import whole_file
 from manuscript_restore.released import find_model, identify
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> None:
     models = dict(model.partition("=")[::2] for model in options.model)
     found: dict[str, list[Summary]] = {}
     try:
+        earlier, networks = results.read_csv(options.add) if options.add else ({}, {})
         hashes = {name: identify(find_model(path)).sha256 for name, path in models.items()}
         known = parts(options)
         if unknown := set(options.parts or ()) - known.keys():
@@ -55,11 +57,12 @@ def main(arguments: list[str]) -> None:
         for part, overrides in known.items():
             if not options.parts or part in options.parts:
                 found[part] = made(options.out / part, part, overrides, models, hashes, options.peers)
+        networks |= {name: sha[:12] for name, sha in hashes.items()}
+        joined = results.joined(earlier, found, networks)
+        text = results.page(joined, networks, WIDE)
+        write_all(options.out, {"results.md": text, "results.csv": results.to_csv(joined, networks)})
     except UserError as error:
         sys.exit(f"error: {error}")
-    text = results.page(found, {name: sha[:12] for name, sha in hashes.items()}, WIDE)
-    with whole_file(options.out / "results.md") as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
     print(text)
 
 
@@ -70,6 +73,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options.add_argument("--pairs", type=Path, help="degraded pages *_in and ink masks *_gt")
     options.add_argument("--model", action="append", default=[], metavar="NAME=PATH", help="may be repeated")
     options.add_argument("--out", type=Path, default=Path("outputs/benchmark_quality"))
+    options.add_argument("--add", type=Path, metavar="CSV", help="results.csv of an earlier run, to join")
     options.add_argument("--parts", nargs="+", metavar="PART", help="only these: a preset, like, ink, text")
     options.add_argument(
         "--peers", nargs="*", choices=list(GRIDS), default=["background_division"], metavar="PEER"

@@ -1,10 +1,18 @@
-"""The docs' page of results, from the summaries of an evaluation's parts: docs/reference/results.md."""
+"""The docs' page of results, from the summaries of an evaluation's parts: docs/reference/results.md.
 
+The same as CSV, ``results.csv``, can be given to a later run, which then measures only what is new.
+"""
+
+import csv
+import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from math import isnan
+from math import isclose, isnan
+from pathlib import Path
 
+from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.measure import CLEAN, UNTOUCHED
+from manuscript_restore.evaluation.results import SUMMARY_HEADS, read_summaries, summary_csv
 from manuscript_restore.evaluation.scores import describe
 from manuscript_restore.evaluation.statistics import Summary
 from manuscript_restore.evaluation.tables import Table
@@ -14,6 +22,7 @@ HEAD = """# Results
 Written by a run of `make benchmark-quality`: not by hand. [Evaluation](../explanation/evaluation.md) explains the
 scores and the pages, and says what follows from them. No network was trained on these manuscripts. "Gain" is over
 the damaged page; in brackets 95 % intervals over manuscripts. "(72 of 36)" are 72 crops of 36 manuscripts.
+[The same as CSV](results.csv).
 
 """
 LABELS = {
@@ -35,6 +44,64 @@ NO_METHODS = (UNTOUCHED, CLEAN)
 
 Parts = Mapping[str, Sequence[Summary]]
 """Summaries by what the pages were damaged by, and of ``like``, ``ink`` and ``text``."""
+
+
+def to_csv(parts: Parts, networks: Mapping[str, str]) -> str:
+    """All summaries, each after its part and, of a network, what tells which weights it had."""
+    lines = [",".join(("part", "weights", *SUMMARY_HEADS))]
+    for part, found in parts.items():
+        of_summaries = summary_csv(found).splitlines()[1:]
+        lines += [
+            f"{part},{networks.get(s.method, '')},{line}" for s, line in zip(found, of_summaries, strict=True)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def read_csv(file: Path) -> tuple[dict[str, list[Summary]], dict[str, str]]:
+    """The parts and networks that `to_csv` wrote.
+
+    Raises:
+        UserError: The file is not there, or no such table.
+    """
+    parts: dict[str, list[Summary]] = {}
+    networks: dict[str, str] = {}
+    try:
+        text = file.read_text("utf-8")
+        for row, summary in zip(csv.DictReader(io.StringIO(text)), read_summaries(text), strict=True):
+            parts.setdefault(row["part"], []).append(summary)
+            if row["weights"]:
+                networks[summary.method] = row["weights"]
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file}: is no results.csv of this benchmark") from error
+    return parts, networks
+
+
+def joined(earlier: Parts, now: Parts, networks: Collection[str]) -> dict[str, list[Summary]]:
+    """What was measured earlier, and what now: in its place, or new.
+
+    Raises:
+        UserError: The damaged pages were others than now.
+    """
+    parts = {}
+    for part in {**earlier, **now}:
+        old, new = ({(s.group, s.method, s.score): s for s in found.get(part, ())} for found in (earlier, now))
+        for place in old.keys() & new.keys():
+            if place[1] == UNTOUCHED and not _same(old[place], new[place]):
+                raise UserError(
+                    f"--add: {part!r} was measured on other pages or damage; make it anew, without --add"
+                )
+        groups = list(dict.fromkeys(group for group, *_ in {**old, **new}))
+        # By group, and in it: the damaged page, networks, other methods, the clean page.
+        rank = {UNTOUCHED: 0, **dict.fromkeys(networks, 1), CLEAN: 3}
+        parts[part] = sorted({**old, **new}.values(), key=lambda s: (groups.index(s.group), rank.get(s.method, 2)))
+    return parts
+
+
+def _same(one: Summary, other: Summary) -> bool:
+    counts = (one.num_pairs, one.num_pages) == (other.num_pairs, other.num_pages)
+    return counts and isclose(one.value.mean, other.value.mean, rel_tol=0.001)
 
 
 def page(parts: Parts, networks: Mapping[str, str], wide: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import __main__ as way_in
 from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, restore, results
 
+from manuscript_restore.errors import UserError
 from manuscript_restore.evaluation.statistics import Estimate, Summary
 from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
@@ -88,6 +89,44 @@ def test_the_page_of_results_says_first_who_is_ahead():
     assert "| median | +3.60 [+2.60, +4.60] |" in second
     assert "| *the damaged page itself* | 18.90 | – |" in second
     assert "median" not in page.split("## By support and script")[1].split("## Text")[0]
+
+
+def test_a_later_run_adds_to_the_page_of_results(tmp_path):
+    earlier = {
+        "reference": [
+            *(
+                summary("none", "psnr", 18.9),
+                summary("ours", "psnr", 23.0, 4.1),
+                summary("median", "psnr", 19.0, 0.1),
+            ),
+            *(summary("none", "psnr", 18.0, group="leaf"), summary("ours", "psnr", 21.0, 2.1, "leaf")),
+        ],
+        "foreign": [summary("ours", "psnr", 20.0, 1.1)],
+    }
+    file = tmp_path / "results.csv"
+    file.write_text(results.to_csv(earlier, {"ours": "0a1b"}), "utf-8")
+    read, networks = results.read_csv(file)
+    assert networks == {"ours": "0a1b"}
+    assert results.page(read, networks, []) == results.page(earlier, networks, [])
+    now = {
+        "reference": [summary("none", "psnr", 18.9), summary("unet", "psnr", 22.0, 3.1)],
+        "ink": [summary("unet", "otsu/f_measure", 0.8)],
+    }
+    joined = results.joined(read, now, {"ours": "0a1b", "unet": "2c3d"})
+    assert [(s.group, s.method) for s in joined["reference"]] == [
+        *(("", "none"), ("", "ours"), ("", "unet"), ("", "median")),
+        *(("leaf", "none"), ("leaf", "ours")),
+    ]
+    assert [len(joined[part]) for part in ("foreign", "ink")] == [1, 1]
+    again = results.joined(read, {"reference": [summary("ours", "psnr", 24.0, 5.1)]}, networks)["reference"]
+    assert [s.gain.mean for s in again if s.method == "ours" and not s.group] == [5.1]
+    with pytest.raises(UserError, match=r"--add: 'reference' was measured on other pages"):
+        results.joined(read, {"reference": [summary("none", "psnr", 17.0)]}, networks)
+    file.write_text("a,b\n1,2\n", "utf-8")
+    with pytest.raises(UserError, match=r"results.csv: is no results.csv of this benchmark"):
+        results.read_csv(file)
+    with pytest.raises(UserError, match=r"elsewhere.csv: cannot be read"):
+        results.read_csv(tmp_path / "elsewhere.csv")
 
 
 @pytest.mark.slow

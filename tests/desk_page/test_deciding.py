@@ -114,7 +114,10 @@ def test_a_thousand_pages(opened: Any, desk: Desk) -> None:
     assert page.locator("#list li").count() == 1000
     assert time.monotonic() - began < 20  # about one second on a quiet machine
     page.keyboard.press("g")
-    page.keyboard.press("End")
-    page.locator('#list li:last-child img[src*="thumb"]').wait_for()
-    until(lambda: any("/p998/" in url for url in thumbnails), "the last thumbnail")
+
+    def end_is_seen() -> bool:  # the page that opens first may scroll to its row once more
+        page.keyboard.press("End")
+        return any("/p998/" in url for url in thumbnails)
+
+    until(end_is_seen, "the last thumbnail")
     assert len(set(thumbnails)) < 200
