@@ -47,9 +47,10 @@ Parts = Mapping[str, Sequence[Summary]]
 
 
 def to_csv(parts: Parts, networks: Mapping[str, str]) -> str:
-    """All summaries, each after its part and, of a network, what tells which weights it had."""
+    """What the page is made of: each summary after its part and, of a network, what tells which weights it had."""
     lines = [",".join(("part", "weights", *SUMMARY_HEADS))]
-    for part, found in parts.items():
+    for part, summaries in parts.items():
+        found = [s for s in summaries if s.score in _shown(part)]
         of_summaries = summary_csv(found).splitlines()[1:]
         lines += [
             f"{part},{networks.get(s.method, '')},{line}" for s, line in zip(found, of_summaries, strict=True)
@@ -129,8 +130,7 @@ def ahead(parts: Parts, ours: str) -> Table:
     """Every damage, group of pages and score in which another method's mean is better than ours; the best one."""
     rows = []
     for part, summaries in parts.items():
-        scores = OTHERS.get(part, (*GAINS, *SOUND))
-        own = {(s.group, s.score): s for s in summaries if s.method == ours and s.score in scores}
+        own = {(s.group, s.score): s for s in summaries if s.method == ours and s.score in _shown(part)}
         best: dict[tuple[str, str], Summary] = {}
         for s in summaries:
             place = s.group, s.score
@@ -179,6 +179,10 @@ def _lines(title: str, summaries: Sequence[Summary], scores: Sequence[str]) -> T
     lines = {(s.group, s.method): _pages(s) for s in shown}
     rows = [[pages, line[1], *(cells.get((*line, head), "–") for head in heads)] for line, pages in lines.items()]
     return Table(title, ["pages", "method", *(describe(head).title for head in heads)], rows)
+
+
+def _shown(part: str) -> Sequence[str]:
+    return OTHERS.get(part, (*GAINS, *SOUND))
 
 
 def _pages(summary: Summary) -> str:
