@@ -115,7 +115,7 @@ def page(parts: Parts, networks: Mapping[str, str], wide: Sequence[str]) -> str:
     """
     damages = {name: found for name, found in parts.items() if name not in OTHERS}
     sections = {
-        "Where another method is ahead": [ahead(parts, next(iter(networks)))],
+        "Where another method is ahead": [ahead(parts, next(iter(networks), ""))],
         "All methods": [table for group in ("", *wide) for table in by_method(damages, group)],
         "By support and script": list(by_group(damages, networks)),
     }

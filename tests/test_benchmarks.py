@@ -112,6 +112,7 @@ def test_a_later_run_adds_to_the_page_of_results(tmp_path):
         "reference": [summary("none", "psnr", 18.9), summary("unet", "psnr", 22.0, 3.1)],
         "ink": [summary("unet", "otsu/f_measure", 0.8)],
     }
+    assert "median" in results.page({"reference": earlier["reference"][::2]}, {}, [])  # no network at all
     joined = results.joined(read, now, {"ours": "0a1b", "unet": "2c3d"})
     assert [(s.group, s.method) for s in joined["reference"]] == [
         *(("", "none"), ("", "ours"), ("", "unet"), ("", "median")),
