@@ -94,11 +94,8 @@ def test_the_page_of_results_says_first_who_is_ahead():
 def test_a_later_run_adds_to_the_page_of_results(tmp_path):
     earlier = {
         "reference": [
-            *(
-                summary("none", "psnr", 18.9),
-                summary("ours", "psnr", 23.0, 4.1),
-                summary("median", "psnr", 19.0, 0.1),
-            ),
+            *(summary("none", "psnr", 18.9), summary("ours", "psnr", 23.0, 4.1)),
+            summary("median", "psnr", 19.0, 0.1),
             *(summary("none", "psnr", 18.0, group="leaf"), summary("ours", "psnr", 21.0, 2.1, "leaf")),
         ],
         "foreign": [summary("ours", "psnr", 20.0, 1.1)],

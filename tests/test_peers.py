@@ -77,6 +77,12 @@ def test_the_best_of_the_grid_is_chosen(page):
         assert tune_peer("median", [(page, build_peer("median", {"size": size})(page))]) == {"size": size}
 
 
+def test_where_there_is_no_choice_nothing_is_tried():
+    pairs = iter([(torch.zeros(3, 8, 8), torch.zeros(3, 8, 8))])
+    assert tune_peer("realesrgan", pairs) == {}
+    assert next(pairs)  # still there
+
+
 def test_mistakes_are_explained(page):
     with pytest.raises(UserError, match=r"peers\.wiener: unknown; use some of median"):
         build_peer("wiener")

@@ -83,7 +83,7 @@ def pages_to_restore(root: Path) -> None:
 def models(root: Path) -> None:
     checkpoint = save(MAPS, root / "best.ckpt")
     torch.save(torch.load(checkpoint) | {"epoch": 0}, checkpoint)
-    for run in ("mine", "finetune"):
+    for run in ("mine", "finetune", "release"):
         place = root / "outputs/train" / run / RUN / "checkpoints"
         place.mkdir(parents=True)
         (place / "best.ckpt").hardlink_to(checkpoint)

@@ -172,6 +172,8 @@ def tune_peer(name: str, pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, fl
     """The settings of `GRIDS` with the best mean PSNR over pairs of (degraded, clean), (3, H, W) in [0, 1]."""
     grid = GRIDS[name]
     choices = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    if len(choices) == 1:
+        return choices[0]
     peers = [build_peer(name, settings) for settings in choices]
     sums = np.zeros(len(choices))
     for degraded, clean in pairs:
