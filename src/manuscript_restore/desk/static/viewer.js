@@ -36,7 +36,7 @@ function viewer(element) {
 
 export class Picture extends EventTarget {
   #element; #main; #beside;
-  #page = null; #items = {}; #leader; #piece = null; #frame = document.createElement("div");
+  #page = null; #items = {}; #leader; #pieces = []; #frame = document.createElement("div");
   #mode = "restored"; #held = false; #fitted = true; #opacities = {};
 
   constructor(element) {
@@ -160,7 +160,6 @@ export class Picture extends EventTarget {
 
   /** Lay a restored part over the page; `rect` = [x, y, w, h] in page pixels. */
   showPiece(bitmap, [x, y, w]) {
-    const before = this.#piece;
     const { width } = this.#page.info;
     const place = { x: x / width, y: y / width, width: w / width };
     const box = new Rect(place.x, place.y, place.width, (place.width * bitmap.height) / bitmap.width);
@@ -168,8 +167,9 @@ export class Picture extends EventTarget {
     this.#main.addTiledImage({
       tileSource: piece(bitmap), ...place, index,
       success: ({ item }) => {
-        if (before) this.#main.world.removeItem(before);
-        this.#piece = item;
+        const before = this.#pieces;
+        this.#pieces = [...before, item];
+        item.addHandler("fully-loaded-change", ({ fullyLoaded }) => fullyLoaded && this.#remove(before));
       },
     });
     this.#main.removeOverlay(this.#frame);
@@ -177,9 +177,14 @@ export class Picture extends EventTarget {
   }
 
   dropPiece() {
-    if (this.#piece) this.#main.world.removeItem(this.#piece);
+    this.#remove(this.#pieces);
     this.#main.removeOverlay(this.#frame);
-    this.#piece = null;
+  }
+
+  /** Take pieces away, the one before when the next is there: nothing blinks. */
+  #remove(pieces) {
+    for (const item of pieces) this.#main.world.removeItem(item);
+    this.#pieces = this.#pieces.filter((item) => !pieces.includes(item));
   }
 
   /** The part in view, [x, y, w, h] in page pixels; its middle, if it has more pixels than `most`. Null: none. */
