@@ -40,7 +40,10 @@ def main() -> None:
 
 def run(name: str, options: list[str]) -> None:
     """Run one: its module's ``main``."""
-    importlib.import_module(f"benchmarks.{name}").main(options)
+    try:
+        importlib.import_module(f"benchmarks.{name}").main(options)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; give the same command again")
 
 
 if __name__ == "__main__":

@@ -4,28 +4,31 @@
 
 PAGES holds clean pages in ``val`` and ``test``, of other manuscripts than trained; PAIRS degraded pages ``*_in``
 and their ink masks ``*_gt``. Each part is an evaluation of its own below --out, and ``results.md`` joins them. A
-part that is there already, of the same models and settings, is not made again: a run that was stopped goes on, and
-``--parts foreign text`` makes those two. ``--add results.csv`` joins the rows that an earlier run of the same
-settings wrote: only what is new need be measured. docs/explanation/evaluation.md explains the scores.
+part that is there already, of the same models, settings and files, is not made again: a run that was stopped goes
+on, and ``--parts foreign text`` makes those two. ``--add results.csv`` joins the rows that an earlier run of the
+same settings wrote: only what is new need be measured. docs/explanation/evaluation.md explains the scores.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 
 from benchmarks import results
 from benchmarks.measure import parser
-from manuscript_restore.config import compose
+from manuscript_restore.config import compose, override
 from manuscript_restore.errors import UserError
 from manuscript_restore.evaluate import evaluate
 from manuscript_restore.evaluation.peers import GRIDS
 from manuscript_restore.evaluation.results import read_summaries, write_all
 from manuscript_restore.evaluation.statistics import Summary
 from manuscript_restore.files import whole_file
+from manuscript_restore.inference.folders import make_folder
 from manuscript_restore.released import find_model, identify
 
 GROUPS = {
@@ -46,18 +49,22 @@ WIDE = ["the first 22"]
 def main(arguments: list[str]) -> None:
     """Evaluate part by part, and join what the parts say."""
     options = parse(arguments)
-    models = dict(model.partition("=")[::2] for model in options.model)
     found: dict[str, list[Summary]] = {}
     try:
-        earlier, networks = results.read_csv(options.add) if options.add else ({}, {})
+        models = named(options.model)
         hashes = {name: identify(find_model(path)).sha256 for name, path in models.items()}
+        current = {name: sha[:12] for name, sha in hashes.items()}
+        earlier, networks = results.read_csv(options.add) if options.add else ({}, {})
+        earlier = results.without_other_weights(earlier, networks, current)
+        networks |= current
         known = parts(options)
+        make_folder(options.out)
         if unknown := set(options.parts or ()) - known.keys():
             raise UserError(f"--parts {min(unknown)}: there is none; use some of {', '.join(known)}")
         for part, overrides in known.items():
             if not options.parts or part in options.parts:
-                found[part] = made(options.out / part, part, overrides, models, hashes, options.peers)
-        networks |= {name: sha[:12] for name, sha in hashes.items()}
+                files = [] if part == "text" else files_of(options.pairs if part == "ink" else options.pages)
+                found[part] = made(options.out / part, part, overrides, models, hashes, options.peers, files)
         joined = results.joined(earlier, found, networks)
         text = results.page(joined, networks, WIDE)
         write_all(options.out, {"results.md": text, "results.csv": results.to_csv(joined, networks)})
@@ -93,11 +100,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options.parse_args(arguments)
 
 
+def named(models: Sequence[str]) -> dict[str, str]:
+    """Paths by name, of ``NAME=PATH``."""
+    found: dict[str, str] = {}
+    for model in models:
+        name, _, path = model.partition("=")
+        if not (name and path and name.isprintable()):
+            raise UserError(f"--model {model!r}: write NAME=PATH")
+        if name in found or name in GRIDS or name in results.NO_METHODS:
+            raise UserError(f"--model {model}: the name is taken; give another")
+        found[name] = path
+    return found
+
+
 def parts(options: argparse.Namespace) -> dict[str, list[str]]:
     """What each part asks of the evaluation, in the order of the tables."""
-    pages = [f"data.val_dir={options.pages}/val", f"data.test_dir={options.pages}/test", "data.view=crop"]
-    pages += [f"data.image_size={options.crop}", f"data.val_views_per_page={options.views}"]
-    pages += [f"manuscript='{options.manuscript}'"]
+    pages = [override(f"data.{split}_dir", f"{options.pages}/{split}") for split in ("val", "test")]
+    pages += ["data.view=crop", f"data.image_size={options.crop}", f"data.val_views_per_page={options.views}"]
+    pages += [override("manuscript", options.manuscript)]
     first = options.presets[0]
     found = {preset: [f"degradation={preset}", *pages, f"tune={options.tune}"] for preset in options.presets}
     for preset in options.presets[1:]:
@@ -105,13 +125,18 @@ def parts(options: argparse.Namespace) -> dict[str, list[str]]:
     if options.like:
         found["like"] = [f"degradation={first}", *pages, f"like={options.like}", "no_harm=false"]
     if options.pairs:
-        folders = [f"binarisation.{kind}_dir={options.pairs}" for kind in ("degraded", "ink")]
+        folders = [override(f"binarisation.{kind}_dir", str(options.pairs)) for kind in ("degraded", "ink")]
         endings = ["binarisation.degraded_ending=_in", "binarisation.ink_ending=_gt"]
         found["ink"] = ["tasks=[binarisation]", *folders, *endings]
     if options.text_pages:
         text = [f"text.num_pages={options.text_pages}", f"text.language={options.language}"]
         found["text"] = ["tasks=[text]", f"degradation={options.text_preset}", "no_harm=false", *text]
     return found
+
+
+def files_of(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes in bytes of what a part is measured on."""
+    return sorted((str(f.relative_to(folder)), f.stat().st_size) for f in folder.rglob("*") if f.is_file())
 
 
 def made(
@@ -121,16 +146,21 @@ def made(
     models: dict[str, str],
     hashes: dict[str, str],
     peers: Sequence[str],
+    files: Sequence[tuple[str, int]],
 ) -> list[Summary]:
-    """The part's summaries: those in its folder, if they are of the same models and settings; else new ones."""
+    """The part's summaries: those in its folder, if they are of the same models, settings, files; else new."""
     peers = [] if name == "like" else peers  # they look at nothing but the page
-    asked = json.dumps([overrides, hashes, list(peers), GROUPS], indent=1)
-    file = folder / "asked.json"
-    if file.is_file() and file.read_text("utf-8") == asked:
+    of_files = hashlib.sha256(repr(files).encode()).hexdigest()
+    asked = json.dumps([overrides, hashes, list(peers), GROUPS, of_files], indent=1)
+    file, summary = folder / "asked.json", folder / "summary.csv"
+    if summary.is_file() and file.is_file() and file.read_text("utf-8") == asked:
         print(f"{name}: is there already, in {folder}")
-        return read_summaries((folder / "summary.csv").read_text("utf-8"))
+        return read_summaries(summary.read_text("utf-8"))
     file.unlink(missing_ok=True)
-    config = compose("evaluate", f"name={name}", *overrides, f"output_dir={folder}")
+    try:
+        config = compose("evaluate", override("name", name), *overrides, override("output_dir", str(folder)))
+    except HydraException as error:
+        raise UserError(f"--presets {name}: {error}") from error
     with open_dict(config):
         config.models, config.peers, config.groups = models, list(peers), GROUPS
     OmegaConf.resolve(config)

@@ -68,15 +68,28 @@ def read_csv(file: Path) -> tuple[dict[str, list[Summary]], dict[str, str]]:
     networks: dict[str, str] = {}
     try:
         text = file.read_text("utf-8")
-        for row, summary in zip(csv.DictReader(io.StringIO(text)), read_summaries(text), strict=True):
+        rows = list(csv.DictReader(io.StringIO(text)))
+        for row, summary in zip(rows, read_summaries(text), strict=True):
+            if summary.score not in _shown(row["part"]):
+                raise ValueError(summary.score)
             parts.setdefault(row["part"], []).append(summary)
-            if row["weights"]:
-                networks[summary.method] = row["weights"]
+            if row["weights"] and networks.setdefault(summary.method, row["weights"]) != row["weights"]:
+                raise UserError(f"{file}: {summary.method} has two weights; leave the rows of one out")
+        if not rows:
+            raise ValueError("no rows")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (KeyError, ValueError) as error:
         raise UserError(f"{file}: is no results.csv of this benchmark") from error
     return parts, networks
+
+
+def without_other_weights(
+    parts: Parts, networks: Mapping[str, str], current: Mapping[str, str]
+) -> dict[str, list[Summary]]:
+    """Without the rows of networks that have other weights now: a name stands for one network."""
+    other = {name for name, which in current.items() if networks.get(name, which) != which}
+    return {part: [s for s in found if s.method not in other] for part, found in parts.items()}
 
 
 def joined(earlier: Parts, now: Parts, networks: Collection[str]) -> dict[str, list[Summary]]:
@@ -88,11 +101,9 @@ def joined(earlier: Parts, now: Parts, networks: Collection[str]) -> dict[str, l
     parts = {}
     for part in {**earlier, **now}:
         old, new = ({(s.group, s.method, s.score): s for s in found.get(part, ())} for found in (earlier, now))
-        for place in old.keys() & new.keys():
-            if place[1] == UNTOUCHED and not _same(old[place], new[place]):
-                raise UserError(
-                    f"--add: {part!r} was measured on other pages or damage; make it anew, without --add"
-                )
+        damaged = [place for place in old.keys() & new.keys() if place[1] == UNTOUCHED]
+        if old and new and not (damaged and all(_same(old[place], new[place]) for place in damaged)):
+            raise UserError(f"--add: {part!r} was measured on other pages or damage; make it anew, without --add")
         groups = list(dict.fromkeys(group for group, *_ in {**old, **new}))
         # By group, and in it: the damaged page, networks, other methods, the clean page.
         rank = {UNTOUCHED: 0, **dict.fromkeys(networks, 1), CLEAN: 3}

@@ -1,14 +1,17 @@
 """The benchmarks with small settings, and what they share."""
 
 import csv
+import re
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as way_in
-from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, restore, results
+from benchmarks import ablate, cluster, data, degradation, engines, generator, measure, quality, restore, results
 
 from manuscript_restore.errors import UserError
+from manuscript_restore.evaluation.results import summary_csv
 from manuscript_restore.evaluation.statistics import Estimate, Summary
 from manuscript_restore.images import write
 from manuscript_restore.synthesis import generate_page
@@ -91,6 +94,58 @@ def test_the_page_of_results_says_first_who_is_ahead():
     assert "median" not in page.split("## By support and script")[1].split("## Text")[0]
 
 
+def written(file: Path, *lines: str) -> Path:
+    file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return file
+
+
+def test_quality_says_what_is_wrong_before_it_measures(tmp_path):
+    for folder in ("val", "test"):
+        (tmp_path / "it's, (new)" / folder).mkdir(parents=True)
+    pages = ["--pages", str(tmp_path / "it's, (new)"), "--out", str(tmp_path / "out"), "--text-pages", "0"]
+    for options, said in (
+        (["--model", "default"], "--model 'default': write NAME=PATH"),
+        (["--model", "=default"], "--model '=default': write NAME=PATH"),
+        (["--model", "a\nb=default"], "write NAME=PATH"),
+        (["--model", "median=default"], "--model median=default: the name is taken"),
+        (["--model", "ours=default", "--model", "ours=default"], "--model ours=default: the name is taken"),
+        (["--presets", "nonsense"], "--presets nonsense: "),
+        ([], "no images there"),
+    ):
+        with pytest.raises(SystemExit, match=f"^error: .*{re.escape(said)}"):
+            quality.main([*pages, *options])
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"^error: .*file: cannot be made"):
+        quality.main([*pages, "--out", str(tmp_path / "file")])
+
+
+def test_a_part_is_measured_again_where_its_pages_are_others(tmp_path, monkeypatch):
+    (tmp_path / "pages").mkdir()
+    written(tmp_path / "pages" / "a.png", "one")
+    scored = []
+
+    def evaluate(output_dir: str, **_: object) -> list[Summary]:
+        scored.append(output_dir)
+        Path(output_dir).mkdir(exist_ok=True)
+        written(Path(output_dir) / "summary.csv", *summary_csv([summary("ours", "psnr", 20.0)]).splitlines())
+        return [summary("ours", "psnr", 20.0)]
+
+    monkeypatch.setattr(quality, "evaluate", evaluate)
+
+    def made() -> list[Summary]:
+        return quality.made(
+            tmp_path / "reference", "reference", [], {}, {}, [], quality.files_of(tmp_path / "pages")
+        )
+
+    assert [s.value.mean for s in (*made(), *made())] == [20, 20]
+    assert len(scored) == 1
+    written(tmp_path / "pages" / "b.png", "two")
+    made()
+    (tmp_path / "reference" / "summary.csv").unlink()
+    made()
+    assert len(scored) == 3
+
+
 def test_a_later_run_adds_to_the_page_of_results(tmp_path):
     earlier = {
         "reference": [
@@ -116,13 +171,22 @@ def test_a_later_run_adds_to_the_page_of_results(tmp_path):
         *(("leaf", "none"), ("leaf", "ours")),
     ]
     assert [len(joined[part]) for part in ("foreign", "ink")] == [1, 1]
-    again = results.joined(read, {"reference": [summary("ours", "psnr", 24.0, 5.1)]}, networks)["reference"]
+    new_ours = [summary("none", "psnr", 18.9), summary("ours", "psnr", 24.0, 5.1)]
+    again = results.joined(read, {"reference": new_ours}, networks)["reference"]
     assert [s.gain.mean for s in again if s.method == "ours" and not s.group] == [5.1]
     with pytest.raises(UserError, match=r"--add: 'reference' was measured on other pages"):
         results.joined(read, {"reference": [summary("none", "psnr", 17.0)]}, networks)
-    file.write_text("a,b\n1,2\n", "utf-8")
-    with pytest.raises(UserError, match=r"results.csv: is no results.csv of this benchmark"):
-        results.read_csv(file)
+    with pytest.raises(UserError, match=r"--add: 'reference' was measured on other pages"):
+        results.joined(read, {"reference": [summary("ours", "psnr", 24.0, 5.1)]}, networks)  # on which?
+    left = results.without_other_weights(read, networks, {"ours": "ffff", "unet": "2c3d"})
+    assert [(s.group, s.method) for s in left["reference"]] == [("", "none"), ("", "median"), ("leaf", "none")]
+    assert left["foreign"] == []
+    head, line = results.to_csv({"text": [summary("ours", "cer", 0.1)]}, {"ours": "0a1b"}).splitlines()
+    with pytest.raises(UserError, match=r"ours has two weights"):
+        results.read_csv(written(file, head, line, line.replace("0a1b", "2c3d")))
+    for lines in (["a,b", "1,2"], ["a,b"], [""], [head], [head, line.replace("cer", "nonsense")]):
+        with pytest.raises(UserError, match=r"results.csv: is no results.csv of this benchmark"):
+            results.read_csv(written(file, *lines))
     with pytest.raises(UserError, match=r"elsewhere.csv: cannot be read"):
         results.read_csv(tmp_path / "elsewhere.csv")
 

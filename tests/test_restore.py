@@ -309,6 +309,7 @@ def test_a_folder_without_locks_is_written_with_one_warning(
     ("options", "message"),
     [
         (["--strength", "2"], "strength=2.0"),
+        (["--batch", "0"], "batch=0: must be at least 1"),
         (["--quality", "0"], "quality=0"),
         (["--format", "gif"], "format=gif"),
         (["--jobs", "0"], "jobs=0"),

@@ -211,7 +211,10 @@ def start_from(network: RestorationNetwork, model: str, *, key: str) -> None:
     Raises:
         UserError: The model is not there, or is of another shape.
     """
-    source = load_model(find_model(model))
+    try:
+        source = load_model(find_model(model))
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
     if source.image_size != network.image_size:
         source.set_image_size(network.image_size)
     weights = source.state_dict()

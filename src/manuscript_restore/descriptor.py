@@ -108,6 +108,8 @@ class Descriptor:
         """
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"{file}: not there; give a checkpoint, or the folder of an exported model") from error
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file}: missing or damaged ({error}); export the model again") from error
         return cls.of(content, where=str(file))

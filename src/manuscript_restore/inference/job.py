@@ -1,6 +1,7 @@
 """The batch job: many files, several at a time; whole or not at all, and one bad page does not stop the rest."""
 
 import contextlib
+import errno
 import shutil
 import threading
 import time
@@ -117,7 +118,8 @@ class Job:
         except UserError as error:
             return Outcome(task, "failed", str(error))
         except OSError as error:  # such as a name that is too long once `.flagged` is in it
-            return Outcome(task, "failed", f"{task.source}: {error.strerror or error}")
+            mend = "; give it a shorter name" if error.errno == errno.ENAMETOOLONG else ""
+            return Outcome(task, "failed", f"{task.source}: {error.strerror or error}{mend}")
         except MemoryError:
             return Outcome(task, "failed", f"{task.source}: needs more memory than there is; use jobs=1")
         except _StoppedError:

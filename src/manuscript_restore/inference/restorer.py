@@ -89,7 +89,7 @@ class Settings:
             raise UserError(f"like={self.like}: must be the look of pages; write Look.of({self.like!r})")
         if self.like and self.keep_colour:
             raise UserError("like and keep_colour: the paper cannot have two colours; leave one of them out")
-        Tiling(self.tile, self.overlap, self.batch or 1)  # checks them
+        Tiling(self.tile, self.overlap, 1 if self.batch is None else self.batch)  # checks them
 
 
 @dataclass(frozen=True)

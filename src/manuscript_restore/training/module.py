@@ -197,6 +197,8 @@ class Schedule:
                 raise UserError(f"optimizer.{name}={value}: must be a number of at least 0")
         if self.lr == 0:
             raise UserError("optimizer.lr=0: must be greater than 0")
+        if isinstance(self.frozen, str) or not isinstance(self.frozen, Sequence):
+            raise UserError(f"optimizer.frozen={self.frozen}: must be a list; write optimizer.frozen=[encoder]")
 
     def freeze(self, network: nn.Module) -> None:
         """Let the parts that are named learn nothing.
