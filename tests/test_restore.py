@@ -102,6 +102,27 @@ def test_finished_pages_are_left_alone(scans: Path, tmp_path: Path, model: Path)
     assert (out / "1.png").read_bytes() != b"mine"
 
 
+def test_evidence_of_an_earlier_restoration_goes_with_it(scans: Path, tmp_path: Path, model: Path) -> None:
+    """A map or a record beside a page is of that page; what is not the tool's stays."""
+    out, scan = tmp_path / "out", scans / "1.png"
+    old = ("--change-map", "--comparison", "--sidecar", "--provenance", "premis")
+    run(scan, "-o", out, *old, model=model)
+    others = ["1.png.notes.png", "1.png.change.png.bak", "11.png.change.png"]
+    for name in others:
+        (out / name).touch()
+    assert (
+        "1 there already; --overwrite makes those anew that were there; 0.0 s\n"
+        in run(scan, "-o", out, model=model).stdout
+    )
+    result = run(scan, "-o", out, "--overwrite", "--strength", 0.5, "--change-map", model=model)
+    assert result.exit_code == 0
+    assert files(out) == sorted(["1.png", "1.png.change.png", "1.png.json", "1.png.premis.xml", *others])
+    record = json.loads((out / "1.png.json").read_text())
+    assert record["settings"]["strength"] == 0.5
+    assert record["output"]["sha256"] == hashlib.sha256((out / "1.png").read_bytes()).hexdigest()
+    assert record["output"]["sha256"] in (out / "1.png.premis.xml").read_text()
+
+
 def test_evidence_stands_beside_the_page(scans: Path, tmp_path: Path, model: Path) -> None:
     out = tmp_path / "out"
     maps = ("--change-map", "--confidence-map", "--comparison", "--sidecar")

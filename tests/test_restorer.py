@@ -546,6 +546,23 @@ def test_tiles_do_not_show_as_patches() -> None:
     assert coarse[1] < 0.1 * coarse[0]
 
 
+def test_tiles_do_not_show_as_patches_on_a_page_that_is_damaged_in_places() -> None:
+    def moody(tiles: Tensor) -> Tensor:
+        damage = (tiles.mean(dim=1, keepdim=True) < 0.45).float()
+        mood = (tiles.mean(dim=(1, 2, 3), keepdim=True) * 3e4).sin() * 0.1
+        return torch.cat([tiles + damage * (mood - 0.1), damage, 0 * damage], dim=1)
+
+    original = 0.55 + 0.1 * page(3, 400, 400)
+    original[..., :120] -= 0.3  # stained
+    patchy, even = (
+        (restorer(moody, has_maps=True, page_tone=on).restore(original) - original)[..., 8:112]
+        for on in (False, True)
+    )
+    coarse = [torch.nn.functional.avg_pool2d(x[None], 26)[0].std(dim=(1, 2)).mean() for x in (patchy, even)]
+    assert coarse[0] > 0.02
+    assert coarse[1] < 0.5 * coarse[0]
+
+
 def test_a_grey_scan_stays_grey_in_rgb() -> None:
     tint = torch.tensor([0.9, 0.8, 0.5])[:, None, None]
     grey = torch.rand(1, 90, 70).expand(3, -1, -1)

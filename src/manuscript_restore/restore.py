@@ -283,8 +283,11 @@ class PageProgress:
             from manuscript_restore.archive import kinds
 
             said += f"; left out: {kinds.counted(kind.name for _, kind in self._left_out)} ({self._told})"
+        if counts["skipped"]:
+            said += "; --overwrite makes those anew that were there"
         pages = "1 page" if len(outcomes) == 1 else f"{len(outcomes)} pages"
-        print(f"{pages}: {said}; {seconds:.1f} s, {megapixels / seconds:.2f} megapixels/s")
+        speed = f", {megapixels / seconds:.2f} megapixels/s" if megapixels else ""
+        print(f"{pages}: {said}; {seconds:.1f} s{speed}")
 
 
 def _check_report(path: Path, tasks: "list[Task]") -> None:

@@ -22,9 +22,9 @@ from manuscript_restore.errors import UserError
 from manuscript_restore.files import whole_file
 from manuscript_restore.inference.evidence import Band, Evidence
 from manuscript_restore.inference.folders import make_folder
-from manuscript_restore.inference.output import OF_NETWORK, Outcome, Output
+from manuscript_restore.inference.output import MAPS, OF_NETWORK, Outcome, Output
 from manuscript_restore.inference.plan import Task
-from manuscript_restore.inference.provenance import PROVENANCE
+from manuscript_restore.inference.provenance import PROVENANCE, Record
 from manuscript_restore.inference.record import Origin, as_json, mark, record
 from manuscript_restore.inference.restorer import Restorer
 from manuscript_restore.inference.waiting import WaitingEvidence, beside
@@ -158,6 +158,8 @@ class Job:
                     elif self.output.signer:
                         self.output.signer.sign(unfinished, task.format, mark(origin, self.restorer), origin)
                     waiting.give(outcome.written)
+                    if self.output.overwrite:
+                        waiting.remove_others(outcome.written, MAPS)
                     self._write_records(outcome, unfinished, [*document.notes, *notes], origin)
                     for layout in layouts:
                         layout.write_for(outcome.written)
@@ -252,7 +254,8 @@ class Job:
         return Outcome(task, status, reason, time.perf_counter() - work.started, num_pixels, pages)
 
     def _write_records(self, outcome: Outcome, unfinished: Path, notes: list[str], origin: Origin) -> None:
-        if not (self.output.sidecar or self.output.provenance):
+        written = self._records_of(outcome)
+        if not written:
             return
         content = record(
             origin,
@@ -269,13 +272,20 @@ class Job:
             seconds=outcome.seconds,
             flagged=outcome.reason or None,
         )
-        written = {"json": as_json(content)} if self.output.sidecar else {}
-        if self.output.provenance:
-            ending, made = PROVENANCE[self.output.provenance]
-            written[ending] = made(content)
-        for ending, text in written.items():
+        for ending, made in written.items():
             with whole_file(beside(outcome.written, ending)) as sidecar:
-                sidecar.write_bytes(text)
+                sidecar.write_bytes(made(content))
+
+    def _records_of(self, outcome: Outcome) -> dict[str, Callable[[Record], bytes]]:
+        """Those that are asked for, and those of a page that is replaced: they tell of another restoration."""
+        kinds = {"sidecar": ("json", as_json), **PROVENANCE}
+        asked = {"sidecar" if self.output.sidecar else None, self.output.provenance}
+        replaced = self.output.overwrite
+        return {
+            ending: made
+            for kind, (ending, made) in kinds.items()
+            if kind in asked or (replaced and beside(outcome.written, ending).exists())
+        }
 
 
 def _ahead(bands: Iterator[Band]) -> Iterator[Band]:

@@ -112,9 +112,9 @@ class Survey:
     """What a first look at a few tiles says of a page.
 
     ``looked`` (1, 1) is what the network says of the page as a whole, and ``papers`` the colour of its paper,
-    (3, 1, 1), before and after. Of a page that is damaged as a whole, ``tone`` is what the network makes of its
-    colours; of one that is damaged in places, ``lightest`` is how light its paper is. ``gain`` (3, 1, 1) takes its
-    colours to the look that is asked for. Tiles with a mean damage below ``spared`` stay as they are.
+    (3, 1, 1), before and after. ``tone`` is what the network makes of the colours of what is damaged; of a page
+    that is damaged in places, ``lightest`` is how light its paper is. ``gain`` (3, 1, 1) takes its colours to the
+    look that is asked for. Tiles with a mean damage below ``spared`` stay as they are.
     """
 
     looked: Floats | None = None
@@ -317,7 +317,7 @@ class Restorer:
         in_places = looked is not None and share < WHOLE_PAGE
         if looked is not None and not settings.damaged and share >= DAMAGED_PAGE:
             looked = looked + (DOUBT if in_places else SURELY)
-        tone = fit_tone(original, restored, damage) if page_tone and not in_places else None
+        tone = fit_tone(original, restored, damage) if page_tone else None
         if tone and settings.like:
             restored = follow(tone, restored, original, damage)
         gain = settings.like.gain(restored, damage) if settings.like else None

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -65,3 +67,11 @@ class WaitingEvidence:
         """Put them beside their file."""
         for name in self._names:
             os.replace(self._folder / name, beside(written, name))  # noqa: PTH105
+
+    def remove_others(self, written: Path, maps: Sequence[str]) -> None:
+        """Remove the pictures beside a file that an earlier run made of it: they show another restoration."""
+        endings = "|".join(re.escape(ending(name)) for name in maps)
+        pattern = re.compile(rf"{re.escape(written.name)}\.((?:[\d.]+\.)?(?:{endings}))")
+        for path in written.parent.iterdir():
+            if (of_page := pattern.fullmatch(path.name)) and of_page[1] not in self._names:
+                path.unlink(missing_ok=True)
