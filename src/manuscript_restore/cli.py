@@ -92,6 +92,7 @@ def export(
             sources=source or (),
             letters_px=letters,
         )
+        print(f"model: {folder}; restore with -m {folder}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -116,7 +116,7 @@ def _nothing(inputs: Sequence[str], left_out: Sequence[tuple[Path, Kind | Unread
     if left_out:
         said = kinds.counted(kind.name for _, kind in left_out)
         return f"{', '.join(inputs)}: no images that are read there, but {said}; {left_out[0][1].reason}"
-    return f"{', '.join(inputs)}: no images there; looked for {', '.join(dict.fromkeys(FORMATS.values()))}"
+    return f"{', '.join(inputs)}: no images there; looked for {', '.join(dict.fromkeys(FORMATS.values()))}, PDF"
 
 
 def _find(name: str, out: Path) -> Iterator[Found]:
